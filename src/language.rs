@@ -1,7 +1,8 @@
-//! Detects the language of a text: by its most common words, else by the letters and their order.
+//! Detects the language of a text by its most common words, otherwise by its letters and their order.
 //!
-//! Short questions are mostly common words, which say more than a few letters do; `whatlang` decides between languages
-//! that share words, and where a text has too few of them. The words are in `language/common_words.yaml`.
+//! Short questions consist mostly of common words, which are more reliable than a few letters; `whatlang` decides
+//! between languages that share words, and for texts with too few of them. The words are in
+//! `language/common_words.yaml`.
 
 mod names;
 
@@ -13,17 +14,17 @@ use whatlang::{Detector, Info};
 
 pub(crate) use names::from_name;
 
-/// Confidence of `whatlang` that is enough for English and for a language that is expected.
+/// The confidence of `whatlang` that suffices for English and for an expected language.
 const LIKELY: f64 = 0.2;
-/// Confidence that any other language needs: short texts look a little Danish or Dutch by chance.
+/// The confidence that any other language needs: short texts often resemble Danish or Dutch by chance.
 const UNLIKELY: f64 = 0.7;
-/// Confidence that is enough for a language of which the text has a common word.
+/// The confidence that suffices for a language of which the text has a common word.
 const WITH_A_WORD: f64 = 0.05;
-/// A text has at least one common word of its language in so many.
+/// A text has at least one common word of its language in this number of words.
 const SPARSEST: usize = 8;
 
-/// Languages that are looked for in any data. A short question looks a little like one of seventy languages; among
-/// those that are likely, the right one stands out.
+/// The languages that are detected in any data. A short question resembles several of the seventy known languages;
+/// among the likely ones, the right one is clear.
 static COMMON: &[Lang] = &[
     Lang::Ara,
     Lang::Ces,
@@ -48,7 +49,7 @@ static COMMON: &[Lang] = &[
     Lang::Vie,
 ];
 
-/// Detects the common languages and those that are expected.
+/// Detects the common languages and the expected ones.
 pub(crate) struct LanguageDetector {
     letters: Detector,
     likely: BTreeSet<&'static str>,
@@ -63,15 +64,15 @@ impl LanguageDetector {
         Self { letters: Detector::with_allowlist(languages), likely }
     }
 
-    /// The language of a text; `None` where it is too short or too mixed to tell.
+    /// The language of a text; `None` if it is too short or too mixed.
     pub(crate) fn detect(&self, text: &str) -> Option<Lang> {
         let lower = text.to_lowercase();
-        // Addresses are in no language.
+        // URLs are in no language.
         let pieces = lower.split_whitespace().filter(|piece| !piece.contains("://"));
         let words = pieces.flat_map(|piece| piece.split(|c: char| !c.is_alphanumeric() && c != '\''));
         let counts = WordVotes::of(words.filter(|word| !word.is_empty()));
         let by_letters = self.letters.detect(text);
-        // The letters tell languages that have no list of common words, and share some with those that have.
+        // The letters distinguish languages without a list of common words from those that have one and share words with them.
         let unlisted =
             by_letters.as_ref().filter(|info| info.is_reliable() && !COMMON_WORDS.has(info.lang()));
         match unlisted.map(Info::lang) {
@@ -80,8 +81,8 @@ impl LanguageDetector {
         }
     }
 
-    /// The language of a text whose words in lower case are known, only where it has several common words; `None` for names,
-    /// code and tables. `text` is called only if two languages share these words.
+    /// The language of a text, given its words in lower case, if it has several common words; `None` for names, code
+    /// and tables. `text` is called only if two languages share these words.
     pub(crate) fn detect_by_words<'w>(
         &self,
         words: impl Iterator<Item = &'w str>,
@@ -99,7 +100,7 @@ impl LanguageDetector {
         leaders.contains(&by_letters).then_some(by_letters)
     }
 
-    /// The language by the counts of common words and by what the letters say.
+    /// The language by the counts of common words and by the letters.
     fn decide(&self, counts: &WordVotes, by_letters: Option<Info>) -> Option<Lang> {
         if let Some(language) = counts.settled() {
             return Some(language);
@@ -113,7 +114,7 @@ impl LanguageDetector {
         if has_word && info.confidence() >= WITH_A_WORD {
             return Some(info.lang());
         }
-        // A word of one language and the letters of another that has a list: either may be chance.
+        // A word of one language, but the letters of another that has a list: either may be chance.
         if !leaders.is_empty() && COMMON_WORDS.has(info.lang()) && !info.is_reliable() {
             return None;
         }
@@ -123,7 +124,7 @@ impl LanguageDetector {
     }
 }
 
-/// The common words of each language in the file, and which languages each word belongs to, a bit each.
+/// The common words of the languages in the file; each word has a bit set for each of its languages.
 struct CommonWords {
     languages: Vec<Lang>,
     words: HashMap<String, u32>,
@@ -155,12 +156,12 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, serde_saphyr::Error> {
     serde_saphyr::from_str(text)
 }
 
-/// How many words of a text are common ones, by language.
+/// The number of common words in a text, by language.
 struct WordVotes {
     by_language: Vec<usize>,
     words: usize,
     letters: usize,
-    /// Letters that only Japanese has.
+    /// Letters that only Japanese uses.
     kana: usize,
 }
 
@@ -182,7 +183,7 @@ impl WordVotes {
         counts
     }
 
-    /// The language that the counts show without looking at the letters: one alone has the most common words.
+    /// The language that the counts alone determine: the only one with the most common words.
     fn settled(&self) -> Option<Lang> {
         if self.kana * 5 > self.letters {
             return Some(Lang::Jpn);
@@ -193,12 +194,12 @@ impl WordVotes {
         }
     }
 
-    /// Whether so many common words are enough: one alone may be chance.
+    /// Whether this number of common words suffices: a single one may be chance.
     fn suffice(&self, common: usize) -> bool {
         common >= 2 && common * SPARSEST >= self.words
     }
 
-    /// The highest count, and the languages that have it; none where no word is a common one.
+    /// The highest count and the languages that have it; none if no word is common.
     fn leaders(&self) -> (usize, Vec<Lang>) {
         let most = self.by_language.iter().copied().max().unwrap_or(0);
         let counted = COMMON_WORDS.languages.iter().zip(&self.by_language);
@@ -211,7 +212,7 @@ impl WordVotes {
 mod tests {
     use super::*;
 
-    /// Texts by the code of their language; `none` for those of no language.
+    /// Texts by the code of their language; `none` for those without one.
     fn table() -> Vec<(String, String)> {
         let text = include_str!("../tests/cases/languages.yaml");
         let table: BTreeMap<String, Vec<String>> = serde_saphyr::from_str(text).unwrap();
@@ -222,7 +223,7 @@ mod tests {
             .collect()
     }
 
-    /// Checks that a detector is wrong about no text, and unsure about at most `unsure` of them.
+    /// Checks that a detector is wrong about no text and undecided about at most `unsure` of them.
     fn check(detector: &LanguageDetector, unsure: usize) {
         let mut undecided = Vec::new();
         for (code, text) in table() {
@@ -264,7 +265,7 @@ mod tests {
         for (language, text) in texts {
             assert_eq!(detector.detect(text), Some(language), "{text}");
         }
-        // Too short to tell: unsure is better than wrong.
+        // Too short: undecided is better than wrong.
         assert_eq!(detector.detect("ok"), None);
         assert_eq!(detector.detect("12 + 3"), None);
     }

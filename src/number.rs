@@ -1,7 +1,9 @@
-//! Numbers as people write them: thousands signs and decimal signs of several countries, fractions, powers of ten.
+//! Parses numbers as people write them: the thousands and decimal separators of several countries, fractions, powers
+//! of ten.
 //!
-//! Reads plain text, for `check_answer` and for the filter `numbers` of templates. A number that countries read differently has two values: the one by the setting, and the
-//! other, which keeps a comparison from calling it wrong.
+//! Takes plain text, for `check_answer` and for the filter `numbers` of templates. A number that countries read
+//! differently has two values: the one by the setting, and the other, which prevents a comparison from calling it
+//! wrong.
 
 use num_rational::BigRational;
 use schemars::JsonSchema;
@@ -9,30 +11,30 @@ use serde::Deserialize;
 
 use crate::rational;
 
-/// How a sign before three digits is read, as in `1.234` and `1,234`.
+/// How a separator before three digits is read, as in `1.234` and `1,234`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DecimalSign {
-    /// The point is the decimal sign: `1.234` is less than two, `1,234` more than a thousand.
+    /// The point is the decimal separator: `1.234` is less than two, `1,234` more than a thousand.
     #[default]
     Point,
-    /// The comma is.
+    /// The comma is the decimal separator.
     Comma,
 }
 
 /// A number in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Numeral {
-    /// Where it begins, with its sign.
+    /// The offset of its beginning, including its sign.
     pub(crate) start: usize,
-    /// Where it ends.
+    /// The offset of its end.
     pub(crate) end: usize,
     pub(crate) value: BigRational,
-    /// What it is where the decimal sign is another.
+    /// Its value with the other decimal separator.
     pub(crate) other: Option<BigRational>,
 }
 
-/// Fractions that are one character.
+/// Fractions written as one character.
 const FRACTIONS: [(char, i64, i64); 15] = [
     ('½', 1, 2),
     ('⅓', 1, 3),
@@ -54,12 +56,12 @@ const FRACTIONS: [(char, i64, i64); 15] = [
 const LARGEST_EXPONENT: u32 = 100;
 const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
 
-/// Reads the first number from `from` on; `None` if there is none. A group of digits that is no number, such as a
-/// version or a date, is an error.
+/// Parses the first number from `from` on; `None` if there is none. Digits that are not a number, such as a version
+/// or a date, are an error.
 pub(crate) fn next(text: &str, from: usize, decimal: DecimalSign) -> Option<Result<Numeral, usize>> {
     let begins = |c: char| c.is_ascii_digit() || vulgar(c).is_some();
     let mut at = from + text[from..].find(begins)?;
-    // A decimal without its zero.
+    // A decimal without the leading zero.
     let is_bare_decimal =
         text[from..at].ends_with('.') && !text[from..at - 1].ends_with(char::is_alphanumeric);
     if is_bare_decimal && text[at..].starts_with(|c: char| c.is_ascii_digit()) {
@@ -121,7 +123,7 @@ fn magnitude(text: &str, at: usize, decimal: DecimalSign) -> Option<(Values, usi
     if let Some((fraction, taken)) = fraction(&text[at..]) {
         return Some(((fraction, None), at + taken));
     }
-    // Half a fraction, as in a date or a speed.
+    // Part of a fraction, as in a date or a speed.
     if rest.starts_with('/') && rest[1..].trim_start().starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
@@ -145,7 +147,7 @@ fn fraction(text: &str) -> Option<(BigRational, usize)> {
     Some((value, end))
 }
 
-/// The length of the digits at the beginning, with the signs between them.
+/// The length of the digits at the beginning, including separators.
 fn run_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -176,7 +178,7 @@ fn run_length(text: &str) -> usize {
     }
 }
 
-/// The value of digits with separators; `None` if they are no number.
+/// The value of digits with separators; `None` if they are not a number.
 fn grouped(run: &str, decimal: DecimalSign) -> Option<Values> {
     let signs: Vec<char> = run.chars().filter(|c| !c.is_ascii_digit()).collect();
     let plain = |text: &str, point: Option<char>| {
@@ -208,13 +210,13 @@ fn grouped(run: &str, decimal: DecimalSign) -> Option<Values> {
     if kinds == 0 {
         return are_thousands(run, last).then(|| plain(run, None)).flatten().map(|value| (value, None));
     }
-    // Thousands of one sign, then a decimal sign.
+    // Thousands with one separator, then the decimal separator.
     let (integer, _) = run.rsplit_once(last)?;
     let fits = is_decimal_sign && kinds + 1 == signs.len() && are_thousands(integer, signs[0]);
     fits.then(|| plain(run, Some(last))).flatten().map(|value| (value, None))
 }
 
-/// Whether the sign separates groups of three digits, or as in India of two before the last.
+/// Whether the separator forms groups of three digits or, as in India, of two before the last.
 fn are_thousands(run: &str, sign: char) -> bool {
     let groups: Vec<&str> = run.split(sign).collect();
     let (first, rest) = (groups[0], &groups[1..]);
@@ -265,7 +267,7 @@ fn exponent(text: &str) -> Option<(i32, usize)> {
     Some((if negative { -exponent } else { exponent }, text.len() - digits.len() + length))
 }
 
-/// A power; `None` if it is too large to be an answer, or none.
+/// A power; `None` if it is undefined, or too large to be an answer.
 fn raised(base: &BigRational, exponent: i32) -> Option<BigRational> {
     if exponent.unsigned_abs() > LARGEST_EXPONENT || *base == rational::whole(0) {
         return None;
@@ -283,7 +285,7 @@ fn vulgar(char: char) -> Option<BigRational> {
 mod tests {
     use super::*;
 
-    /// The numbers in a text, with their other values; `?` for what is none.
+    /// The numbers in a text, with their other values; `?` for digits that are not a number.
     fn numbers(text: &str, decimal: DecimalSign) -> Vec<String> {
         let (mut found, mut at) = (Vec::new(), 0);
         while let Some(number) = next(text, at, decimal) {

@@ -1,7 +1,7 @@
-//! Exact numbers: what a decimal, a fraction or a JSON number says, without the rounding of binary floats.
+//! Exact numbers: the value of a decimal, a fraction or a JSON number, without the rounding of binary floats.
 //!
-//! For stages that compare numbers by a bound that people write: scores that must differ by `1/2`, an answer that must
-//! equal an expected one. Arithmetic is that of `num_rational`, of any length; reading is done here.
+//! For stages that compare numbers exactly: scores that must differ by `1/2`, an answer that must equal the expected
+//! one. `num_rational` does the arithmetic, with numbers of any length; this module parses them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,14 +12,14 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 
-/// The largest power of ten that is read: enough for every float.
+/// The largest exponent that is parsed: enough for every float.
 const LARGEST_EXPONENT: i32 = 400;
 /// The maximum length of a number.
 const LONGEST: usize = 400;
-/// Decimals of more significant digits are the result of arithmetic, such as the mean of three ratings.
+/// Decimals with more significant digits are taken for the result of arithmetic, such as the mean of three ratings.
 const WRITTEN_DIGITS: usize = 12;
 
-/// Reads a decimal such as `-12.50` or `1.5e-3`, or a fraction such as `3/4`. Digits are ASCII, and there are no
+/// Parses a decimal such as `-12.50` or `1.5e-3`, or a fraction such as `3/4`, with ASCII digits and without
 /// separators.
 #[must_use]
 pub fn parse(text: &str) -> Option<BigRational> {
@@ -42,9 +42,9 @@ pub fn whole(number: i64) -> BigRational {
     BigRational::from_integer(number.into())
 }
 
-/// The exact value that a JSON number stands for. A float is read as the decimal by which it is written, 0.1 as 1/10.
-/// One with more digits than people write comes from arithmetic: it is the simplest number that its rounding allows,
-/// so that a mean of 13/3 is 13/3 and `0.1 + 0.2` is 3/10.
+/// The exact value of a JSON number. A float has the value of its shortest decimal, so 0.1 is 1/10. One with more
+/// digits than people write is taken for the result of arithmetic: it has the value of the simplest fraction that
+/// rounds to it, so that a mean of 13/3 is 13/3 and `0.1 + 0.2` is 3/10.
 #[must_use]
 pub fn of_number(number: &Number) -> Option<BigRational> {
     let written = number.to_string();
@@ -56,7 +56,7 @@ pub fn of_number(number: &Number) -> Option<BigRational> {
     }
     let negative = exact < whole(0);
     let size = if negative { -exact } else { exact };
-    // A few steps of an f64 around it.
+    // A few units in the last place around it.
     let slack = &size / BigRational::from_integer(1_000_000_000_000_000_i64.into());
     let simplest = simplest_between(&size - &slack, size + slack);
     Some(if negative { -simplest } else { simplest })

@@ -254,10 +254,10 @@ pub trait Source: Send {
     }
 }
 
-/// The records of a unit, each made when it is taken; an error is the last.
+/// The records of a unit, produced lazily; an error ends them.
 pub type UnitRecords<'a> = Box<dyn Iterator<Item = Result<Record, StageError>> + 'a>;
 
-/// A step of the source part: takes the records of a unit and returns the records made of them.
+/// A step of the source part: takes the records of a unit and returns the records derived from them.
 pub trait SourceTransform: Send {
     /// Returns the records for the next step, and passes errors on. A step that does not need all records of the unit
     /// takes them one by one, so that they need not all exist at once. Deterministic; asks no model.
@@ -290,7 +290,8 @@ pub trait Ask: Send + Sync {
     /// Builds the question for one record.
     fn request(&self, record: &Record) -> Result<ModelRequest, StageError>;
 
-    /// Stores the answer in the record, and who answered: a name in `models`, or the provider that stood in.
+    /// Stores the answer in the record, and who answered: a name in `models`, or the provider that replaced the
+    /// model.
     fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str);
 }
 

@@ -1,6 +1,7 @@
 //! Counts tokens of texts with the o200k_base vocabulary; without the feature `tokens`, estimates them.
 //!
-//! For what has to be about right for any model: reports, plans, pieces of a text. What servers count is in `llm`.
+//! For estimates that suffice for any model: in reports, plans and `split_text`. `llm` has the usage that servers
+//! report.
 
 /// Returns the number of tokens of a text; `None` if the vocabulary is not built in.
 #[cfg(feature = "tokens")]

@@ -1,7 +1,8 @@
-//! `graph`: a pipeline's stages and blocks as a Mermaid flowchart, which GitHub and many editors draw. Offline.
+//! `graph`: prints a pipeline's stages and blocks as a Mermaid flowchart, which GitHub and many editors render.
+//! Offline.
 //!
-//! Nodes are numbered, so that no id of a pipeline meets a word of Mermaid's; every text is in a quoted label, with each
-//! character escaped that a label could take for something else.
+//! Nodes are named by number, so that no id of a pipeline is a keyword of Mermaid; every text is a quoted label in
+//! which special characters are escaped.
 
 use std::fmt::Write;
 
@@ -41,7 +42,7 @@ fn mermaid(plan: &Plan) -> String {
     chart.nodes + &chart.edges
 }
 
-/// A flowchart in the making.
+/// A flowchart that is being built.
 struct Flowchart {
     /// The nodes, with the subgraphs around them.
     nodes: String,
@@ -50,14 +51,14 @@ struct Flowchart {
     count: usize,
 }
 
-/// Where a stage is entered and left; a block at the first and last stage inside it.
+/// The nodes at which a stage is entered and left; for a block, its first and last stage.
 struct Ends {
     first: usize,
     last: usize,
 }
 
 impl Flowchart {
-    /// Draws stages one after another; `bodies` are the stages as they are written.
+    /// Adds stages one after another; `bodies` are the stages as written in the file.
     fn list(&mut self, stages: &[PlannedStage], bodies: &Value, depth: usize) -> Option<Ends> {
         let mut ends: Option<Ends> = None;
         for (index, stage) in stages.iter().enumerate() {
@@ -90,7 +91,7 @@ impl Flowchart {
     }
 }
 
-/// The brackets that make a node's shape: rounded for a source, a hexagon for a model, a cylinder for a file.
+/// The brackets that determine a node's shape: rounded for a source, a hexagon for a model, a cylinder for a file.
 fn shape(role: Role) -> (&'static str, &'static str) {
     match role {
         Role::Source => ("([", "])"),
@@ -100,7 +101,7 @@ fn shape(role: Role) -> (&'static str, &'static str) {
     }
 }
 
-/// The text in a node: the stage's id, its type where that is another word, and what it works on.
+/// The text of a node: the stage's id, its type if that differs, and its most important option.
 fn label(stage: &PlannedStage, body: &Value) -> String {
     let (id, kind) = (stage.own_id(), stage.kind.name);
     let mut lines = vec![if id == kind { id.to_owned() } else { format!("{id} ({kind})") }];
@@ -120,7 +121,7 @@ fn label(stage: &PlannedStage, body: &Value) -> String {
     escaped.join(BREAK)
 }
 
-/// A value of an option in words: a text as it is, a list with commas.
+/// The value of an option as text: a list is joined with commas.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -136,7 +137,7 @@ fn shorten(line: &str) -> String {
     }
 }
 
-/// Writes a text so that Mermaid shows it as it is: all but letters, digits and harmless marks by number.
+/// Escapes a text for Mermaid: everything except letters, digits and harmless characters is written by number.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

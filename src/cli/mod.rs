@@ -57,7 +57,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Shows a few records, stage by stage; writes nothing.
     Preview(preview::PreviewArgs),
-    /// Runs the tests of pipelines: given records, with a mock's answers, must become what is expected.
+    /// Runs the tests of pipelines, which compare the output for given records and mocked answers with expectations.
     Test(test::TestArgs),
     /// Foresees requests, tokens, cost and time of a run from a sample of its prompts. Asks no model.
     Plan(plan::PlanArgs),
@@ -100,7 +100,7 @@ struct OverrideArgs {
     /// Answers without any model server, from the documents' own words.
     #[arg(long)]
     no_llm: bool,
-    /// Lets a mock stand in for every model's server: answers, errors and delays as its `mock` says.
+    /// Replaces every model's server by a mock, with the answers, errors and delays of its `mock` settings.
     #[arg(long, conflicts_with = "no_llm")]
     mock: bool,
     /// The model's name at the server.

@@ -35,7 +35,7 @@ pub(super) struct PlanArgs {
     /// Covers only the first N items.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Tokens of an answer; by default those of answers of a model's `mock` script, or of the heuristic.
+    /// The number of tokens of an answer; by default that of answers of a model's `mock` script, or of the heuristic.
     #[arg(long, value_name = "N")]
     answer_tokens: Option<u64>,
 }

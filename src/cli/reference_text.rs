@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn tables_become_lists_that_fit() {
-        let page = "## split\n\nSets a field.\n\n| option | type | default | what it says |\n|---|---|---|---|\n\
+        let page = "## split\n\nSets a field.\n\n| option | type | default | meaning |\n|---|---|---|---|\n\
             | `by` | text or list of texts | `group` | Records of one value stand together, whatever it is called. |\n\
             | `a` | `x` \\| `y` |  | Short. |\n\n```yaml\n- split:\n    by: x\n```\n";
         let expected = "split\n\nSets a field.\n\n  `by` (text or list of texts; `group`)\n\

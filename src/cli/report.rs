@@ -23,8 +23,8 @@ pub(super) struct ReportArgs {
     /// A run directory or a file that words are compared with, instead of the built-in list of English words.
     #[arg(long, value_name = "RUN_DIR|FILE")]
     against: Option<PathBuf>,
-    /// Two fields of the records that are compared, such as `judged:human`: how far they agree (Cohen's kappa), which
-    /// values go together, which records differ. May be given several times.
+    /// Two fields of the records to compare, such as `judged:human`: reports their agreement (Cohen's kappa), a table
+    /// of their values, and records that differ. May be given several times.
     #[arg(long, value_name = "FIELD:FIELD", value_parser = parse_pair)]
     agree: Vec<FieldPair>,
     /// Price of a million tokens read by the model, in any currency.

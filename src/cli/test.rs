@@ -1,4 +1,4 @@
-//! `test`: runs the tests of pipelines, from the file's `tests` and from the folder beside it.
+//! `test`: runs the tests of pipelines, those in the file's `tests` and those in the folder beside it.
 
 mod differences;
 
@@ -30,7 +30,7 @@ pub(super) struct TestArgs {
     only: Option<String>,
 }
 
-/// What became of one test.
+/// The result of one test.
 struct TestResult {
     name: String,
     differences: Vec<String>,
@@ -42,7 +42,7 @@ pub(super) fn run(args: &TestArgs, json: bool) -> anyhow::Result<Exit> {
     let mut report = Vec::new();
     for file in &args.pipelines {
         let mut overrides = args.changes.overrides();
-        // A test asks no server, whatever the pipeline names.
+        // A test asks no server, whatever the pipeline declares.
         overrides.mock = true;
         overrides.no_llm = false;
         let mut plan = run::load(file, &overrides)?;
@@ -75,7 +75,7 @@ pub(super) fn run(args: &TestArgs, json: bool) -> anyhow::Result<Exit> {
     Ok(if failed == 0 { Exit::Complete } else { Exit::TestFailed })
 }
 
-/// The tests of a pipeline: its own, then those of the folder beside it.
+/// The tests of a pipeline: those in the file, then those in the folder beside it.
 fn tests_of(plan: &Plan, file: &Path) -> anyhow::Result<Vec<PipelineTest>> {
     let mut tests = plan.tests.clone();
     let folder = file.with_extension("tests");

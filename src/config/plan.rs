@@ -206,7 +206,7 @@ impl Plan {
 /// The pipeline with defaults filled in and passwords masked.
 fn resolved(pipeline: &Pipeline, tree: &Value, read: &BTreeSet<String>) -> Value {
     let mut pipeline = pipeline.clone();
-    // A variable that only stood for numbers has been substituted; kept, it would count as unused.
+    // A variable that was only used for numbers has been substituted; kept, it would count as unused.
     pipeline.vars.retain(|name, _| read.contains(name));
     if let Some(stages) = tree.get("stages").and_then(Value::as_array) {
         pipeline.stages.clone_from(stages);

@@ -18,10 +18,11 @@ use super::stop::Stop;
 use crate::record::RecordId;
 use crate::stage::SourceFailure;
 
-/// The most items that are admitted at a time, if there are permits for them: one event tells the ledger of all.
+/// The maximum number of items that are admitted together, if there are permits for them: one event reports them all
+/// to the ledger.
 const GROUP: usize = 16;
 
-/// An item with its permit in the run.
+/// An item with its permit to be in flight.
 type AdmittedItem = (InFlightRecord, OwnedSemaphorePermit);
 
 /// The admission task.

@@ -29,7 +29,7 @@ use crate::stage::{AnswerError, Ask, OnError, StageError};
 
 pub(crate) use parsing::BuiltParser;
 
-/// The value of the parameter `seed` that gives each record a seed of its own.
+/// The value of the parameter `seed` for which each record has its own seed.
 const PER_RECORD: &str = "per_record";
 
 /// An `llm` stage, the `parse` stage joined to it, and the model they ask.
@@ -39,15 +39,16 @@ pub(crate) struct AskUnit {
     pub(crate) metrics: Arc<StageMetrics>,
     pub(crate) ask: Box<dyn Ask>,
     pub(crate) parser: Option<BuiltParser>,
-    /// Whether its stage makes the prompt while it asks, so that no field of a record shows it.
+    /// Whether the stage builds the prompt when it asks, so that no field of the record contains it.
     pub(crate) makes_prompt: bool,
     pub(crate) model_name: Arc<str>,
-    /// The name the server knows the model by.
+    /// The model's name at the server.
     pub(crate) served_name: Arc<str>,
     pub(crate) prices: Prices,
-    /// What else is the same in every request and changes its answer; part of the key that answers are journaled under.
+    /// Other settings that are the same in every request and affect the answer; part of the key under which answers
+    /// are journaled.
     pub(crate) key_settings: Value,
-    /// What the keys of all questions begin with.
+    /// The beginning of every question's key.
     pub(crate) key_prefix: Vec<u8>,
     /// The model's parameters as JSON.
     pub(crate) params_json: Vec<u8>,
@@ -61,7 +62,7 @@ pub(crate) struct AskUnit {
     pub(crate) slow_parses: Semaphore,
 }
 
-/// One record's way through a unit.
+/// One record in the unit.
 struct AskInProgress<'a> {
     unit: &'a AskUnit,
     executor: &'a Executor,
@@ -70,11 +71,11 @@ struct AskInProgress<'a> {
     request: ModelRequest,
     /// The request's messages as JSON, encoded once for all that hash them.
     messages: Vec<u8>,
-    /// What goes into the record's provenance.
+    /// What is added to the record's provenance.
     call: ModelCall,
 }
 
-/// What one question led to.
+/// The outcome of one question.
 enum AskOutcome {
     /// The answer is valid and in the record.
     Valid,
@@ -91,7 +92,7 @@ enum AskOutcome {
 }
 
 impl AskUnit {
-    /// Brings one record through the unit. A record that the `llm` stage does not apply to may still be parsed.
+    /// Passes one record through the unit. A record that skips the `llm` stage may still be parsed.
     pub(crate) async fn answer(
         &self,
         stage: &BuiltStage,
@@ -119,8 +120,8 @@ impl AskUnit {
         AskInProgress { unit: self, executor, parser, request, messages, call }.run(record, lenders).await
     }
 
-    /// What the unit's questions have in common with others that begin with the same text: the record's group, which is
-    /// the section or document it is about, or else its item where that may ask several times.
+    /// The key that the unit's questions share with others whose prompt begins with the same text: the record's
+    /// group, which is its section or document, or its item if that may ask several times.
     fn affinity(&self, record: &Record, parser: Option<&BuiltParser>) -> Option<u64> {
         match record.get("group") {
             None | Some(Value::Null) => {
@@ -187,7 +188,7 @@ impl AskInProgress<'_> {
         StageOutcome::Passed
     }
 
-    /// Asks the question as it now is and parses the answer.
+    /// Asks the question in its current form and parses the answer.
     async fn ask_once(&mut self, record: &mut Record, lenders: &PermitLenders) -> AskOutcome {
         let unit = self.unit;
         let question =
@@ -229,7 +230,7 @@ impl AskInProgress<'_> {
             ModelErrorKind::Later => AskOutcome::Halted(Halt::Aborted),
             ModelErrorKind::Record => {
                 self.call.attempts += error.attempts;
-                // An answer without text is an invalid answer: asked otherwise, the model may say something.
+                // An answer without text is an invalid answer: asked again, the model may answer.
                 let can_reask = error.class == NO_CONTENT;
                 let error = StageError::new(error.class, error.message);
                 let rejection = Rejection::new(Arc::clone(&self.unit.path), error);
@@ -238,7 +239,7 @@ impl AskInProgress<'_> {
         }
     }
 
-    /// Has the heuristic answer in the model's place; `cause` says why.
+    /// Has the heuristic answer instead of the model; `cause` says why.
     async fn fall_back(&mut self, record: &mut Record, cause: &Rejection) -> Result<(), StageError> {
         let heuristic = &self.unit.heuristic;
         let completion = heuristic
@@ -268,13 +269,13 @@ impl AskInProgress<'_> {
         StageOutcome::Ended(RecordEnd::Rejected(Rejection { attempts, ..rejection }))
     }
 
-    /// The path of the stage that parses answers: of the `llm` stage where there is no other.
+    /// The path of the stage that parses answers; that of the `llm` stage if there is no `parse`.
     fn parsing_stage(&self) -> Arc<str> {
         Arc::clone(self.parser.map_or(&self.unit.path, |parser| &parser.id))
     }
 }
 
-/// Encodes what a key is made of as JSON. It has text keys only, so that this cannot fail.
+/// Encodes the parts of a key as JSON. All keys are strings, so this cannot fail.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     json_bytes(value, 1024)
 }

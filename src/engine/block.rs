@@ -2,8 +2,8 @@
 //! (`for_each`), or for each of several questions that one stage asks.
 //!
 //! A block runs as one future per record. `stages/repeat.rs`, `stages/for_each.rs` and the stages that ask several
-//! questions make its decisions; ids, the fields that exist inside only, the effect of a failure, and joining are handled
-//! here.
+//! questions make its decisions; this module handles ids, the fields that exist only in the block, failures, and
+//! joining.
 
 mod for_each;
 mod questions;
@@ -28,12 +28,12 @@ pub(crate) struct Block {
 pub(crate) enum BlockKind {
     Repeat(Box<dyn RepeatBlock>),
     ForEach(Box<dyn ForEachBlock>),
-    /// The questions of one stage, and what makes its result of the joined answers.
+    /// The questions of one stage, and the transform that computes the result from the joined answers.
     Questions(Box<dyn ForEachBlock>, Box<dyn Transform>),
 }
 
 impl Block {
-    /// Brings a record through the block; `stage` is the block's own stage.
+    /// Passes a record through the block; `stage` is the block's own stage.
     pub(crate) async fn execute(
         &self,
         stage: &BuiltStage,

@@ -1,5 +1,5 @@
-//! Builds a plan's stages: blocks with the stages inside them, `llm` joined with the `parse` after it, models with
-//! their slots; and for a stage that asks several questions about a record, the block that asks them.
+//! Builds a plan's stages: blocks with their inner stages, `llm` joined with the `parse` after it, models with their
+//! slots, and for a stage that asks several questions about a record, the block that asks them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub enum BuildPipelineError {
         source: BuildError,
     },
     /// The order of the stages cannot be run; `config` refuses such a plan before.
-    #[error("stage `{stage}` cannot stand there")]
+    #[error("stage `{stage}` is not allowed there")]
     Order {
         /// The stage's id.
         stage: Arc<str>,

@@ -1,6 +1,6 @@
-//! Brings given records through the stages of a pipeline, and collects what comes out: for `synthmill test`.
+//! Passes given records through the stages of a pipeline and collects the output, for `synthmill test`.
 //!
-//! As in a preview there are no tasks, no run directory, nothing written; the source part is not run.
+//! As in a preview, there are no tasks and no run directory, and nothing is written; the source part does not run.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::responder::{ModelResult, Question, Responder};
 use crate::journal::SINKS;
 use crate::record::{Record, RecordId};
 
-/// What came of the records of a test.
+/// The output for the records of a test.
 #[derive(Debug, Default)]
 pub struct CaseOutcome {
     /// The lines of each sink, in the order of the pipeline.
@@ -28,7 +28,7 @@ pub struct CaseOutcome {
     pub rejected: Vec<(RecordId, Rejection)>,
 }
 
-/// Brings records through the stages, one after the other.
+/// Passes records through the stages, one after the other.
 pub async fn run_case(
     pipeline: &BuiltPipeline,
     records: Vec<Map<String, Value>>,
@@ -55,7 +55,7 @@ pub async fn run_case(
 impl CaseOutcome {
     fn add(&mut self, record: InFlightRecord, end: Option<RecordEnd>) {
         for (sink, line) in &record.lines {
-            // A sink has written it, so that it is an object.
+            // A sink has written the line, so it is an object.
             let line = serde_json::from_slice(line).unwrap_or_default();
             let index = sink.checked_sub(SINKS);
             if let Some(lines) = index.and_then(|index| self.lines.get_mut(index)) {
@@ -74,7 +74,7 @@ impl CaseOutcome {
     }
 }
 
-/// Asks the models, whose answers are a mock's.
+/// Asks the models, which are mocks.
 struct CaseResponder;
 
 impl Responder for CaseResponder {

@@ -2,7 +2,7 @@
 //!
 //! There is a channel only where something waits: before a stage that asks a model or contains one that does, and
 //! after a gate. Each record received from a channel gets a task of its own, which takes it through all stages of the
-//! chain; so a slow answer delays only its own record. Where a model answers without a wait, a task takes a few. The
+//! chain; so a slow answer delays only its own record. If a model answers without waiting, a task takes a few. The
 //! first chain runs in the admission task if nothing waits in it.
 
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ const CHANNEL: usize = 32;
 const EXTRA_RECORDS: usize = 64;
 /// The most events that are reported to the ledger at a time.
 const EVENT_BATCH: usize = 64;
-/// The most records that one task takes through a chain in which nothing waits.
+/// The maximum number of records that one task passes through a chain in which nothing waits.
 const GROUP: usize = 8;
 
 /// Stages that run one after the other, and where their records go next.
@@ -55,7 +55,7 @@ pub(super) enum ChainInput {
 }
 
 impl ChainInput {
-    /// Sends records in. Those that are not accepted any more stay in flight: the run is being aborted.
+    /// Sends records to the chain. Those that are no longer accepted stay in flight: the run is being aborted.
     pub(super) async fn send(&self, records: Vec<InFlightRecord>) {
         match self {
             Self::Chain(chain) => chain.run(records, None).await,
@@ -173,8 +173,9 @@ fn into_chains(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     chains
 }
 
-/// Starts a task for each record until the input ends, or for each few of them where nothing waits. A permit limits how
-/// many are in the first stage; records get theirs in the order of arrival, so what arrives first is asked first.
+/// Starts a task for each record until the input ends, or for a few records at a time if nothing waits in the chain.
+/// Permits limit the number of records in the first stage. They are acquired in the order of arrival, so the first to
+/// arrive is asked first.
 async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>) {
     let semaphore = LendingSemaphore::new(chain.capacity());
     let answers_at_once = chain.answers_at_once();
@@ -186,7 +187,7 @@ async fn run_tasks(chain: Arc<Chain>, mut input: mpsc::Receiver<InFlightRecord>)
         let Some(permit) = semaphore.acquire().await else { return };
         record.lenders.stage = Some(PermitLender::new(&semaphore));
         let mut records = vec![record];
-        // A task for each would cost as much as its work.
+        // A task for each would cost as much as the work itself.
         while answers_at_once
             && records.len() < GROUP
             && let Ok(record) = input.try_recv()
@@ -218,7 +219,7 @@ impl Chain {
         most + EXTRA_RECORDS
     }
 
-    /// Whether its model answers without a wait, as the heuristic does.
+    /// Whether its model answers without waiting, as the heuristic does.
     fn answers_at_once(&self) -> bool {
         let first = self.stages.first().map(|stage| &stage.processor);
         matches!(first, Some(BuiltProcessor::Ask(unit)) if !unit.model.is_paid())
@@ -231,7 +232,7 @@ impl Chain {
         }
     }
 
-    /// Brings records, one after the other, through the chain and sends them on.
+    /// Passes records, one after the other, through the chain and sends them on.
     async fn run(&self, records: Vec<InFlightRecord>, mut permit: Option<OwnedSemaphorePermit>) {
         let mut events = Vec::new();
         for record in records {
@@ -242,7 +243,7 @@ impl Chain {
         self.report(&mut events).await;
     }
 
-    /// Brings a record, and those that it is split into, through the chain and sends them on. The permit is dropped
+    /// Passes a record, and those into which it is split, through the chain and sends them on. The permit is dropped
     /// after the first stage: a full channel must not keep other records from being asked.
     async fn run_one(
         &self,
@@ -276,7 +277,7 @@ impl Chain {
         }
     }
 
-    /// Brings a record through the stages from `first` on. Returns the outcome, and the index of the stage that it is
+    /// Passes a record through the stages from `first` on. Returns the outcome, and the index of the stage that it is
     /// from.
     async fn run_stages(
         &self,

@@ -10,7 +10,7 @@ use crate::pipeline::{Mode, ModelConfig, Provider};
 
 /// The models of a plan, connected.
 pub struct ConnectedModels {
-    /// The models by the names that the pipeline gives them.
+    /// The models by their names in the pipeline.
     pub models: BTreeMap<String, Arc<dyn Model>>,
     /// Answers where `on_error` says `heuristic`.
     pub heuristic: Arc<dyn Model>,

@@ -41,7 +41,7 @@ impl InFlightRecord {
 pub(crate) enum LedgerEvent {
     /// An item was admitted: it has one record in flight, and holds a permit until it ends.
     Admitted { item: u64, permit: OwnedSemaphorePermit },
-    /// The last items of a unit are about to be admitted; it has this many in all.
+    /// The last items of a unit are about to be admitted; the unit has this number of items.
     UnitRead { items: u32 },
     /// A record was split into several.
     Split { item: u64, children: u32 },

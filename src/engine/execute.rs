@@ -93,7 +93,7 @@ impl Executor {
         Self { responder, stop: Stop::default(), observer, concurrent_elements: 1 }
     }
 
-    /// Brings a record through one stage.
+    /// Passes a record through one stage.
     pub(crate) async fn execute(&self, stage: &BuiltStage, record: &mut InFlightRecord) -> StageOutcome {
         stage.metrics.count_received();
         let id = self.observer.as_ref().map(|_| record.record.id.clone());
@@ -134,8 +134,7 @@ impl Executor {
                 }
                 Err(error) => stage.reject(error),
             },
-            // Boxed: otherwise every record would carry the room for a question, and be moved with it, through all
-            // stages.
+            // Boxed: otherwise the future of every stage would be as large as that of a question.
             BuiltProcessor::Ask(unit) => {
                 let answered = AssertUnwindSafe(unit.answer(stage, record, applies, self)).catch_unwind();
                 answered.boxed().await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
@@ -147,8 +146,7 @@ impl Executor {
         }
     }
 
-    /// Brings a record through the stages of a block, one after the other. Returns the records that came of it, in
-    /// order.
+    /// Passes a record through the stages of a block, one after the other. Returns the resulting records, in order.
     pub(crate) fn execute_all<'a>(
         &'a self,
         stages: &'a [BuiltStage],

@@ -2,8 +2,8 @@
 //!
 //! A gate takes an item as a whole: it waits until all of the item's records have arrived or ended, and until all
 //! earlier items are decided. So its decisions do not depend on the order of arrival, and are the same at any
-//! concurrency and after any stop. A stage whose `Processor` is a `Gate` stands between two chains, `accept` one after the last
-//! stage. The ledger drives them (`ledger/gates`), and `GateWindow` limits what waits at them.
+//! concurrency and after any stop. A stage whose `Processor` is a `Gate` is placed between two chains, `accept` one
+//! after the last stage. The ledger drives them (`ledger/gates`), and `GateWindow` limits what waits at them.
 
 mod reorder_buffer;
 mod window;

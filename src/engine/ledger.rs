@@ -33,9 +33,9 @@ const TICK: Duration = Duration::from_millis(100);
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// The most events that are applied before the other tasks and the clock get their turn.
 const EVENT_BATCH: usize = 64;
-/// The most items that are sent to the writer at a time; so many do not wait for the next tick.
+/// The maximum number of items that are sent to the writer together, without waiting for the next tick.
 const COMMIT_BATCH: usize = 64;
-/// The bytes of lines that do not wait for it either.
+/// The size of lines, in bytes, from which items are sent without waiting for the next tick.
 const COMMIT_BATCH_BYTES: usize = 1 << 20;
 /// The most source failures that are kept for the summary.
 const MAX_SOURCE_FAILURES: usize = 10;
@@ -45,10 +45,11 @@ pub(crate) struct Ledger {
     context: LedgerContext,
     /// Taken at the end, to join its thread.
     writer: Option<CommitWriter>,
-    /// Ended items, until they are sent to the writer: at the latest with the next tick, which has it commit them.
+    /// Ended items that are not yet sent to the writer, at the latest with the next tick, at which they are
+    /// committed.
     ended_items: Vec<ItemCommit>,
     ended_bytes: usize,
-    /// Whether the writer has items that it has not been told to commit.
+    /// Whether the writer has items that it was not yet ordered to commit.
     has_uncommitted: bool,
     items: HashMap<u64, InFlightItem>,
     accept: Option<AcceptGate>,
@@ -153,7 +154,7 @@ impl Ledger {
         self.apply(event);
     }
 
-    /// Applies an event. It does not wait: what ended is sent to the writer afterwards.
+    /// Applies an event. Does not wait: ended items are sent to the writer afterwards.
     fn apply(&mut self, event: LedgerEvent) {
         match event {
             LedgerEvent::Batch(events) => {
@@ -284,7 +285,7 @@ impl Ledger {
         self.ended_items.push(ItemCommit { item, outcome, decision, lines, spent, answers_from });
     }
 
-    /// Sends the items that have ended to the writer, which would otherwise be woken for each of them.
+    /// Sends the ended items to the writer together, so that it is not woken for each of them.
     async fn send_ended_items(&mut self) {
         self.ended_bytes = 0;
         while !self.ended_items.is_empty() {
@@ -306,7 +307,7 @@ impl Ledger {
         if std::mem::take(&mut self.has_uncommitted) {
             self.write(WriterCommand::Flush).await;
         }
-        // It may be long until the next item ends, and until then every answer is paid for in vain.
+        // The next item may not end for long, and until then every answer is paid for in vain.
         if self.writer.as_ref().is_some_and(CommitWriter::has_failed) {
             self.context.stop.abort();
         }
@@ -322,7 +323,7 @@ impl Ledger {
         if now >= self.next_status {
             self.next_status = now + STATUS_INTERVAL;
             let json = serde_json::to_vec_pretty(&snapshot).unwrap_or_default();
-            // The run does not wait for a writer that is behind; the next status replaces this one.
+            // The run does not wait for a slow writer; the next status replaces this one.
             if let Some(writer) = &self.writer {
                 writer.try_send(WriterCommand::Status(json));
             }

@@ -45,7 +45,7 @@ impl LendingSemaphore {
         }
     }
 
-    /// Acquires a permit if one is free now.
+    /// Acquires a permit if one is available.
     pub(crate) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
         self.acquire().now_or_never().flatten()
     }

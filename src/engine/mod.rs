@@ -173,7 +173,7 @@ pub async fn run(
         }
     }
     let drain_timer = AbortOnDropHandle::new(tasks.spawn(stop.clone().limit_drain(options.drain_timeout)));
-    // As a task of its own it is woken without a switch to the thread that waits here.
+    // As a separate task, it is woken without switching to the thread that waits here.
     let ledger = tasks.spawn(Ledger::new(context, writer).run());
     let mut report = ledger.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     drop((drain_timer, background_tasks));

@@ -166,7 +166,7 @@ impl AskUnit {
             false => Cow::Owned(encode(&*params)),
         };
         let schema = encode(&request.schema);
-        // A JSON array, as if it were encoded whole.
+        // The same JSON array as if it were encoded at once.
         let parts: [&[u8]; 7] = [&self.key_prefix, &params_json, b",", messages, b",", &schema, b"]"];
         let mut hasher = blake3::Hasher::new();
         let mut bytes = 0;

@@ -196,7 +196,7 @@ impl StepRecorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a prompt that no field shows, as a step of its own.
+    /// Records a prompt that no field contains, as a separate step.
     fn note_prompt(&self, question: &Question<'_>) {
         if !question.unit.makes_prompt || question.request.sample > 0 {
             return;

@@ -164,7 +164,7 @@ fn json_line(value: &impl Serialize) -> Vec<u8> {
     line
 }
 
-/// A value as JSON, which has about `expected` bytes. The value has text keys only, so that this cannot fail.
+/// A value as JSON of about `expected` bytes. All keys are strings, so this cannot fail.
 pub(super) fn json_bytes(value: &impl Serialize, expected: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(expected);
     match serde_json::to_writer(&mut bytes, value) {

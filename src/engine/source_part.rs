@@ -1,8 +1,7 @@
-//! The source part of a pipeline, on a thread of its own, since it reads files: makes the records of one unit after the
-//! other.
+//! Runs the source part of a pipeline, one unit after the other, on its own thread, since it reads files.
 //!
-//! The records of a unit are made as they are taken and sent to admission in batches through a small channel, so that
-//! those of a large document need not all exist at once. A stage that fails or panics ends its unit, not the run.
+//! The records of a unit are produced lazily and sent to admission in batches through a small channel, so that those
+//! of a large document never all exist at once. If a stage fails or panics, its unit ends, not the run.
 
 use std::cell::OnceCell;
 use std::iter;
@@ -21,17 +20,17 @@ const BATCHES: usize = 2;
 /// The maximum number of records in a batch.
 const BATCH: usize = 64;
 
-/// The source part of a pipeline: a source, and the steps that make items of its units.
+/// The source part of a pipeline: a source, and the steps that turn its units into items.
 pub(crate) struct SourcePart {
     pub(crate) source_id: Arc<str>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) steps: Vec<(Arc<str>, Box<dyn SourceTransform>)>,
 }
 
-/// What the source's thread sends: records of one unit.
+/// A message of the source's thread: records of one unit.
 pub(crate) struct SourceBatch {
     pub(crate) records: Vec<Record>,
-    /// `None` if more of the unit follows; an error if the rest of it, or all, could not be read.
+    /// `None` if more records of the unit follow; an error if the rest or all of it could not be read.
     pub(crate) end: Option<Result<(), SourceFailure>>,
 }
 
@@ -71,9 +70,8 @@ impl SourcePart {
         if self.steps.is_empty() { self.source.records() } else { None }
     }
 
-    /// Skips items that are done, where the source can do so without making them. Returns the numbers of items and
-    /// units that were skipped. `units` holds the number of items of each of the first units, as an earlier start
-    /// counted them.
+    /// Skips items that are done, if the source can do so without producing them. Returns the numbers of items and
+    /// units skipped. `units` holds the number of items of each of the first units, as counted by an earlier start.
     pub(crate) fn skip_done(&mut self, done: &RoaringTreemap, units: &[u32]) -> (u64, usize) {
         let done = leading(done);
         if self.steps.is_empty() {
@@ -119,7 +117,7 @@ impl SourcePart {
     }
 }
 
-/// A unit whose items are made as they are taken.
+/// A unit whose items are produced lazily.
 struct OpenUnit<'a> {
     name: String,
     records: UnitRecords<'a>,
@@ -147,7 +145,7 @@ impl<'a> OpenUnit<'a> {
         Self { name: unit.name, records, failed_in }
     }
 
-    /// The next record, or why it and the rest of the unit cannot be made.
+    /// The next record, or why it and the rest of the unit cannot be produced.
     fn next(&mut self) -> Option<Result<Record, SourceFailure>> {
         let record = self.records.next()?;
         Some(record.map_err(|error| {

@@ -1,4 +1,4 @@
-//! A conversation: its turns, what trainers expect of their order, and the formats that hold only one exchange.
+//! A conversation: its turns, the order that trainers expect, and the formats for a single exchange.
 //!
 //! Messages are written completely. A format that cannot represent part of a conversation refuses it: a record
 //! that is rejected with its reason can be written in another format, but half a conversation is wrong training
@@ -41,7 +41,7 @@ pub(crate) fn turns(messages: &Value, field: &str) -> Result<Vec<ConversationTur
     Ok(turns)
 }
 
-/// The turns with a system message in front: only one, since chat templates refuse or ignore a second one.
+/// The turns with a system message at the beginning: only one, since chat templates refuse or ignore a second one.
 pub(crate) fn with_system(system: &str, mut turns: Vec<ConversationTurn>) -> Vec<ConversationTurn> {
     let first = turns.first_mut().filter(|first| first.get("role").is_some_and(|role| role == "system"));
     if let Some(Value::String(text)) = first.and_then(|first| first.get_mut("content")) {
@@ -61,14 +61,14 @@ pub(super) fn messages(turns: Vec<ConversationTurn>) -> Map<String, Value> {
 /// Whose turn is the last of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LastTurn {
-    /// The assistant's: the conversation is trained on.
+    /// The assistant's: the conversation is training data.
     Assistant,
-    /// The user's or a tool's: it is answered by whoever is trained.
+    /// The user's or a tool's: the model in training answers it.
     Asker,
 }
 
 /// Checks what trainers and chat templates expect of a conversation: the user begins, roles alternate, tools answer
-/// calls only, and no content is empty. Messages of the system may stand anywhere.
+/// calls only, and no content is empty. System messages may occur anywhere.
 pub(super) fn check_order(turns: &[ConversationTurn], last: LastTurn) -> Result<(), StageError> {
     let mut before = "";
     let mut called = false;
@@ -116,12 +116,12 @@ pub(super) fn check_order(turns: &[ConversationTurn], last: LastTurn) -> Result<
     )))
 }
 
-/// Whether a content says nothing. Parts that are no text say something.
+/// Whether a content is blank. Parts that are not text are not blank.
 fn is_blank(turn: &ConversationTurn) -> bool {
     plain_text(turn).is_some_and(|text| text.trim().is_empty())
 }
 
-/// A list of messages that have a role and a text each; `format` has no place for anything else.
+/// A list of messages that consist of a role and a text; `format` cannot represent anything else.
 pub(super) fn plain_messages(turns: &[ConversationTurn], format: &str) -> Result<Value, StageError> {
     let mut list = Vec::with_capacity(turns.len());
     for turn in turns {
@@ -131,7 +131,7 @@ pub(super) fn plain_messages(turns: &[ConversationTurn], format: &str) -> Result
     Ok(Value::Array(list))
 }
 
-/// The text of a turn that holds nothing else.
+/// The text of a turn that contains nothing else.
 pub(super) fn only_text(turn: &ConversationTurn, format: &str) -> Result<String, StageError> {
     let role = text_of(turn, "role");
     if let Some((key, _)) = turn.iter().find(|(key, value)| is_beyond_text(key, value)) {

@@ -1,5 +1,4 @@
-//! Tasks for reinforcement learning: a prompt and what its answer is checked against, as `verl`, NeMo Gym and
-//! `verifiers` read them.
+//! Tasks for reinforcement learning, a prompt with a reference answer, as `verl`, NeMo Gym and `verifiers` read them.
 
 use serde_json::{Map, Value, json};
 
@@ -50,7 +49,7 @@ pub(super) fn write_nemo_gym(parts: &LineParts<'_>) -> Result<Map<String, Value>
     Ok(line)
 }
 
-/// A tool as the Responses API has it, which has no object `function` in it.
+/// A tool in the form of the Responses API, without the object `function`.
 fn flat_tool(tool: &Value) -> Value {
     let Some(function) = tool.get("function").and_then(Value::as_object) else { return tool.clone() };
     let mut flat = Map::from_iter([("type".to_owned(), Value::from("function"))]);
@@ -59,7 +58,7 @@ fn flat_tool(tool: &Value) -> Value {
     Value::Object(flat)
 }
 
-/// The same as chat completions have it.
+/// A tool in the form of the chat completions API.
 fn nested_tool(tool: &Value) -> Value {
     let Some(flat) = tool.as_object().filter(|tool| tool.contains_key("name")) else { return tool.clone() };
     let mut function = flat.clone();

@@ -1,4 +1,4 @@
-//! Answers with a label each: unpaired preferences (KTO), steps of solutions (TRL's stepwise form, PRM800K), and texts
+//! Labelled answers: unpaired preferences (KTO), steps of solutions (TRL's stepwise form, PRM800K), and texts
 //! labelled by a weak model.
 
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ pub(super) const PRM800K: &[&str] = &[
     "question",
     "label",
 ];
-/// How far the sum of probabilities may be from 1.
+/// The tolerance within which probabilities must add up to 1.
 const TOLERANCE: f64 = 1e-6;
 
 pub(super) fn write_kto(parts: &LineParts<'_>) -> Result<Map<String, Value>, StageError> {
@@ -115,7 +115,7 @@ pub(super) fn write_prm800k(parts: &LineParts<'_>) -> Result<Map<String, Value>,
     Ok(PRM800K.iter().map(|name| (*name).to_owned()).zip(values).collect())
 }
 
-/// Reads the trajectory: of each step the completion that was chosen, or the human's. It ends where none was.
+/// Reads the trajectory: the chosen completion of each step, or the human's. It ends at a step without either.
 pub(super) fn read_prm800k(mut row: Map<String, Value>) -> Result<Map<String, Value>, String> {
     let (question, label) = (take(&mut row, "question")?, take(&mut row, "label")?);
     let problem = question.get("problem").filter(|problem| problem.is_string());
@@ -180,7 +180,7 @@ pub(super) fn write_weak_to_strong(parts: &LineParts<'_>) -> Result<Map<String, 
 
 pub(super) fn read_weak_to_strong(row: Map<String, Value>) -> Result<Map<String, Value>, String> {
     let mut row = require(row, &["txt", "soft_label"])?;
-    // It follows from the probabilities.
+    // It can be computed from the probabilities.
     row.shift_remove("hard_label");
     let (text, probabilities) = (take(&mut row, "txt")?, take(&mut row, "soft_label")?);
     Ok(with(row, [("text", text), ("probabilities", probabilities)]))

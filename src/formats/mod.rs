@@ -1,9 +1,9 @@
-//! The formats in which trainers take records: the columns of each, made of a record and read back into its fields.
+//! The formats that trainers read: how a record is converted to a format's columns, and columns back to fields.
 //!
-//! `sink` writes with `Format::write`, `ingest` reads with `Format::read`; both list the formats by the same names.
-//! `conversation` has what all share, `parts` finds what a format needs in a record, and each family of formats has a
-//! file. A format makes the same columns of the same types in every line; a record that does not fit is refused, so
-//! that no half of it is trained on.
+//! `sink` writes with `Format::write`, `ingest` reads with `Format::read`; both use the same names. `conversation`
+//! contains what all formats share, `parts` finds in a record what a format needs, and each family of formats has a
+//! file. Every line of a format has the same columns with the same types; a record that does not fit is refused, so
+//! that nothing is trained on half a record.
 
 mod conversation;
 mod environments;
@@ -22,47 +22,47 @@ use self::conversation::{LastTurn, check_order, no_place, text_of};
 pub(crate) use self::parts::{FormatSettings, LineParts, Part, TurnForm};
 use crate::stage::StageError;
 
-/// What a line holds.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
-    /// `{"messages": [{"role": ..., "content": ...}, ...]}`, as OpenAI's chat fine-tuning takes it; whatever else a
-    /// message holds (`tool_calls`, `tool_call_id`, `name`, `weight`, parts, ...) goes with it.
+    /// `{"messages": [{"role": ..., "content": ...}, ...]}`, for OpenAI's chat fine-tuning; a message's other keys
+    /// (`tool_calls`, `tool_call_id`, `name`, `weight`, parts, ...) are kept.
     Messages,
-    /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`; calls of tools are turns
-    /// from `function_call`, results from `observation`.
+    /// `{"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}`; tool calls are turns
+    /// from `function_call`, results are turns from `observation`.
     Sharegpt,
-    /// `{"instruction": ..., "input": "", "output": ...}`; a conversation that is more than a question and its answer
-    /// is rejected.
+    /// `{"instruction": ..., "input": "", "output": ...}`; conversations of more than a question and its answer are
+    /// rejected.
     Alpaca,
-    /// `{"prompt": ..., "completion": ...}`, likewise.
+    /// `{"prompt": ..., "completion": ...}`; conversations of more than a question and its answer are rejected.
     PromptCompletion,
-    /// `{"messages": [...], "tools": ...}`, conversations with calls of tools: every message has the same keys, null
-    /// where it has none, and tools and arguments are JSON texts, so that the columns of all rows are alike.
+    /// `{"messages": [...], "tools": ...}`, conversations with tool calls: every message has the same keys, null if
+    /// unused, and tools and arguments are JSON texts, so that all rows have columns of the same types.
     ToolConversation,
     /// `{"text": ...}`, for language modelling.
     Text,
-    /// `{"prompt": [...]}`, for trainers that sample the answers themselves (GRPO, RLOO).
+    /// `{"prompt": [...]}`, for trainers that sample the answers (GRPO, RLOO).
     PromptOnly,
-    /// `{"prompt": [...], "chosen": [...], "rejected": [...]}`, as TRL's DPO and ORPO take it.
+    /// `{"prompt": [...], "chosen": [...], "rejected": [...]}`, for TRL's DPO and ORPO.
     Preference,
-    /// `{"chosen": [...], "rejected": [...]}`, each with the prompt in front, as for reward models; with `turns: text`
-    /// the transcripts of HH-RLHF.
+    /// `{"chosen": [...], "rejected": [...]}`, each including the prompt, for reward models; with `turns: text` the
+    /// transcripts of HH-RLHF.
     PreferenceImplicit,
     /// `{"prompt", "prompt_id", "chosen": [...], "rejected": [...], "messages": [...], "score_chosen",
-    /// "score_rejected"}`, as `HuggingFaceH4/ultrafeedback_binarized` has them.
+    /// "score_rejected"}`, as in `HuggingFaceH4/ultrafeedback_binarized`.
     UltrafeedbackBinarized,
     /// `{"prompt": [...], "completion": [...], "label": true}`, for KTO and BCO.
     Kto,
-    /// `{"prompt": ..., "completions": [...], "labels": [true, ...]}`, steps of a solution, for TRL's process reward
-    /// models.
+    /// `{"prompt": ..., "completions": [...], "labels": [true, ...]}`, the steps of a solution, for TRL's process
+    /// reward models.
     Stepwise,
-    /// Labelled steps as the lines of PRM800K hold them, ratings -1, 0 and 1.
+    /// Labelled steps as in PRM800K, with ratings -1, 0 and 1.
     Prm800k,
-    /// `{"txt": ..., "hard_label": 1, "soft_label": [0.2, 0.8]}`, as a weak model labels texts for a strong one.
+    /// `{"txt": ..., "hard_label": 1, "soft_label": [0.2, 0.8]}`, labels of a weak model to train a strong one on.
     WeakToStrong,
     /// `{"data_source", "prompt": [...], "ability", "reward_model": {"style": "rule", "ground_truth"}, "extra_info":
-    /// {"split", "index"}}`, rows of `verl`.
+    /// {"split", "index"}}`, rows for `verl`.
     Verl,
     /// `{"responses_create_params": {"input": [...]}, "expected_answer": ...}`, tasks of NeMo Gym.
     NemoGym,
@@ -74,7 +74,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The columns that it makes, in order.
+    /// Its columns, in order.
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Messages => &["messages"],
@@ -98,7 +98,7 @@ impl Format {
         }
     }
 
-    /// What it reads of a record, besides the conversation of the formats that hold one.
+    /// The parts of a record that it reads, besides the conversation.
     pub(crate) fn parts(self) -> &'static [Part] {
         match self {
             Self::Messages
@@ -121,12 +121,12 @@ impl Format {
         }
     }
 
-    /// Whether it is made of the record's conversation: its messages, or a user's and an assistant's turn.
+    /// Whether it writes the record's conversation: its messages, or a user's and an assistant's turn.
     pub(crate) fn is_conversation(self) -> bool {
         self.parts().is_empty() && self != Self::Raw
     }
 
-    /// Whether `turns` has a meaning: whether prompts and answers may be texts or messages.
+    /// Whether prompts and answers may be texts or messages, so that the option `turns` applies.
     pub(crate) fn has_turn_forms(self) -> bool {
         matches!(self, Self::PromptOnly | Self::Preference | Self::PreferenceImplicit | Self::Kto)
     }

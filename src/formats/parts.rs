@@ -1,7 +1,7 @@
-//! The parts of a record that a format needs: the field of each, and how its value is read.
+//! The parts of a record that a format needs: their fields, and how their values are read.
 //!
-//! A prompt is a text or a list of messages; an answer is one of these, or a candidate, an object with its text in a
-//! field. What is missing or of another type rejects the record with the name of the field.
+//! A prompt is a text or a list of messages; an answer is one of these, or an object with its text in a field (a
+//! candidate). If a field is missing or has another type, the record is rejected with the field's name.
 
 use std::collections::BTreeMap;
 
@@ -17,15 +17,15 @@ use crate::pipeline::FieldType;
 use crate::record::Record;
 use crate::stage::StageError;
 
-/// The fields of a candidate that may hold its text, the first that it has.
+/// The fields of a candidate that may hold its text; the first that exists is used.
 const CANDIDATE_TEXTS: [&str; 5] = ["answer", "text", "completion", "content", "messages"];
 
-/// Something that a format reads of a record.
+/// A part of a record that a format reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
-    /// Its name, which is also the option that names another field for it, and the field by default.
+    /// Its name: the default field, and the option that names another one.
     pub name: &'static str,
-    /// The types of values that it can be.
+    /// The types that its value may have.
     pub kind: fn() -> FieldType,
     /// Whether every record must have it.
     pub is_required: bool,
@@ -74,27 +74,27 @@ fn probabilities_type() -> FieldType {
     FieldType::list(FieldType::number()).or(FieldType::object())
 }
 
-/// How prompts and answers are written.
+/// How prompts and answers are represented.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TurnForm {
-    /// As lists of messages, to which trainers apply the chat template of the model.
+    /// As lists of messages, to which trainers apply the model's chat template.
     #[default]
     Messages,
-    /// As texts; only for a prompt of one turn.
+    /// As texts; only for prompts with a single turn.
     Text,
 }
 
-/// What the options of a sink say of its format.
+/// The options of a sink that concern its format.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FormatSettings {
     /// The field of each part of the format, by the part's name.
     pub fields: BTreeMap<&'static str, String>,
-    /// The message of the system put before prompts.
+    /// The system message that is put before prompts.
     pub system: Option<String>,
-    /// How prompts and answers are written.
+    /// How prompts and answers are represented.
     pub turns: TurnForm,
-    /// What a step's label 0 counts as where labels are true or false.
+    /// What a step's label 0 is converted to if labels are true or false.
     pub neutral: Option<bool>,
     /// The name of the data set, by which `verl` chooses a reward function.
     pub data_source: String,
@@ -108,7 +108,7 @@ pub(crate) struct FormatSettings {
 pub(crate) struct LineParts<'r> {
     /// The record.
     pub record: &'r Record,
-    /// What the sink's options say.
+    /// The sink's options.
     pub settings: &'r FormatSettings,
 }
 
@@ -132,12 +132,12 @@ impl<'r> LineParts<'r> {
         self.value(part).ok_or_else(|| self.wrong(part, "is missing"))
     }
 
-    /// The error of a part whose field is not what it should be.
+    /// The error for a part whose field has the wrong type or is missing.
     pub(super) fn wrong(&self, part: &str, what: &str) -> StageError {
         StageError::new("fields", format!("field `{}` {what}", self.field(part)))
     }
 
-    /// A text that says something.
+    /// A text that is not blank.
     pub(super) fn text(&self, part: &str) -> Result<&'r str, StageError> {
         let text = self.required(part)?.as_str().ok_or_else(|| self.wrong(part, "is not a text"))?;
         match text.trim().is_empty() {
@@ -146,7 +146,7 @@ impl<'r> LineParts<'r> {
         }
     }
 
-    /// The text of an expected answer; numbers and truth values are written as texts.
+    /// The text of a reference answer; numbers and booleans are converted to texts.
     pub(super) fn expected(&self, part: &str) -> Result<Option<String>, StageError> {
         match self.value(part) {
             None => Ok(None),
@@ -156,7 +156,7 @@ impl<'r> LineParts<'r> {
         }
     }
 
-    /// An expected answer that the record must have.
+    /// A reference answer that the record must have.
     pub(super) fn required_answer(&self, part: &str) -> Result<String, StageError> {
         self.expected(part)?.ok_or_else(|| self.wrong(part, "is missing"))
     }
@@ -176,7 +176,7 @@ impl<'r> LineParts<'r> {
         value.as_f64().map(Value::from).ok_or_else(|| self.wrong(part, "is not a number"))
     }
 
-    /// The turns of the prompt, the system's message in front. The last is the user's, or a tool's.
+    /// The turns of the prompt, beginning with the system message. The last is the user's or a tool's.
     pub(super) fn prompt(&self) -> Result<Vec<ConversationTurn>, StageError> {
         let prompt = self.bare_prompt()?;
         let prompt = match &self.settings.system {
@@ -194,7 +194,7 @@ impl<'r> LineParts<'r> {
         }
     }
 
-    /// The turns of an answer to the prompt; those of the prompt itself, if it begins with them, are left out.
+    /// The turns of an answer to the prompt. If it begins with the prompt's turns, they are removed.
     pub(super) fn completion(
         &self,
         part: &str,
@@ -230,7 +230,7 @@ impl<'r> LineParts<'r> {
         }
     }
 
-    /// The text of a prompt of one turn, after those of the system.
+    /// The text of a prompt with a single turn, after the system messages.
     pub(super) fn prompt_text(&self, prompt: &[ConversationTurn]) -> Result<String, StageError> {
         let asked = prompt.iter().filter(|turn| turn.get("role").is_some_and(|role| role == "user")).count();
         if asked != 1 || prompt.iter().any(|turn| turn.get("role").is_some_and(|role| role == "assistant")) {
@@ -251,7 +251,7 @@ impl<'r> LineParts<'r> {
         }
     }
 
-    /// The prompt in messages that have texts only.
+    /// The prompt as messages that contain only text.
     pub(super) fn prompt_messages(&self, format: &str) -> Result<Value, StageError> {
         plain_messages(&self.prompt()?, format)
     }

@@ -1,7 +1,7 @@
-//! Preferences: a prompt, an answer that is chosen and one that is rejected.
+//! Preferences: a prompt with a chosen and a rejected answer.
 //!
-//! The prompt is a column of its own (explicit), or stands before both answers (implicit), from where it is found again
-//! as their common beginning. Equal answers are no preference.
+//! The prompt has its own column (explicit) or precedes both answers (implicit), in which case it is read back as
+//! their common prefix. Equal answers are refused.
 
 use serde_json::{Map, Value};
 
@@ -12,10 +12,10 @@ use crate::stage::StageError;
 /// The columns of `ultrafeedback_binarized`.
 pub(super) const BINARIZED: &[&str] =
     &["prompt", "prompt_id", "chosen", "rejected", "messages", "score_chosen", "score_rejected"];
-/// What is read for them.
+/// The parts of a record from which they are written.
 pub(super) const BINARIZED_PARTS: &[Part] =
     &[Part::PROMPT, Part::CHOSEN, Part::REJECTED, Part::SCORE_CHOSEN, Part::SCORE_REJECTED];
-/// What begins a turn in the transcripts of HH-RLHF.
+/// The markers at the beginning of a turn in the transcripts of HH-RLHF.
 const HUMAN: &str = "\n\nHuman: ";
 const ASSISTANT: &str = "\n\nAssistant: ";
 
@@ -91,13 +91,14 @@ pub(super) fn write_binarized(parts: &LineParts<'_>) -> Result<Map<String, Value
     Ok(BINARIZED.iter().map(|name| (*name).to_owned()).zip(values).collect())
 }
 
-/// The score of an answer: of the candidate itself, unless a field has it.
+/// The score of an answer: from its field, or from the candidate.
 fn score(parts: &LineParts<'_>, part: &str, answer: &str) -> Result<Value, StageError> {
     let of_candidate = parts.value(answer).and_then(|candidate| candidate.get("score"));
     parts.fraction(part, parts.value(part).or(of_candidate))
 }
 
-/// The transcript of a conversation. Messages of the system have no speaker there: they begin the first turn.
+/// The transcript of a conversation. System messages have no speaker there and become the beginning of the first
+/// turn.
 fn transcript(turns: &[ConversationTurn]) -> Result<String, StageError> {
     let mut text = String::new();
     let mut system: Vec<String> = Vec::new();
@@ -146,7 +147,7 @@ pub(super) fn read_implicit(mut row: Map<String, Value>) -> Result<Map<String, V
 
 type SplitPair = (Vec<Value>, Vec<Value>, Vec<Value>);
 
-/// Splits two conversations where they begin to differ.
+/// Splits two conversations at their first difference.
 fn split_messages(mut chosen: Vec<Value>, mut rejected: Vec<Value>) -> Result<SplitPair, String> {
     let shared = chosen.iter().zip(&rejected).take_while(|(one, other)| one == other).count();
     let asks = |message: &Value| matches!(message["role"].as_str(), Some("user" | "tool" | "function"));
@@ -160,10 +161,10 @@ fn split_messages(mut chosen: Vec<Value>, mut rejected: Vec<Value>) -> Result<Sp
     Ok((chosen, chosen_answer, rejected_answer))
 }
 
-/// Splits two transcripts at the last marker of the assistant in their common beginning.
+/// Splits two transcripts at the last marker of the assistant in their common prefix.
 fn split_transcripts(chosen: &str, rejected: &str) -> Result<SplitPair, String> {
     let shared = chosen.bytes().zip(rejected.bytes()).take_while(|(one, other)| one == other).count();
-    // The space after a marker is missing where nothing follows it.
+    // There is no space after a marker at the end.
     let marker = ASSISTANT.trim_end();
     let found = chosen.as_bytes()[..shared].windows(marker.len()).rposition(|part| part == marker.as_bytes());
     let Some(prompt) = found else {

@@ -1,6 +1,6 @@
-//! ShareGPT: turns with a speaker and a value, written of messages and read back into messages.
+//! ShareGPT: turns with a speaker and a value, converted from messages and back.
 //!
-//! System, human and gpt go there and back unchanged. What has no role is an error, never a guess.
+//! System, human and gpt turns survive the round trip unchanged. A speaker without a known role is an error.
 
 use serde_json::{Map, Value, json};
 
@@ -20,8 +20,8 @@ const SPEAKERS: [(&str, &str); 9] = [
     ("tool", "tool"),
 ];
 
-/// `{"conversations": [{"from": ..., "value": ...}]}`. Calls of tools and their results are turns of their own kind,
-/// `function_call` and `observation`, as LLaMA-Factory has them; what else a message holds stays beside its text.
+/// `{"conversations": [{"from": ..., "value": ...}]}`. Tool calls and their results are separate turns,
+/// `function_call` and `observation`, as in LLaMA-Factory; a message's other keys are kept beside its text.
 pub(super) fn write(turns: Vec<ConversationTurn>) -> Result<Map<String, Value>, StageError> {
     let mut list = Vec::with_capacity(turns.len());
     // Ids of calls cannot be represented: results are matched by their order only.
@@ -50,7 +50,8 @@ pub(super) fn write(turns: Vec<ConversationTurn>) -> Result<Map<String, Value>, 
                 if let Some(id) = id.filter(|_| !waiting.is_empty())
                     && *id != waiting.remove(0)
                 {
-                    let message = "`sharegpt` tells results of tools by their order, which here is not that of the calls";
+                    let message =
+                        "`sharegpt` matches results of tools with calls by their order, which here differs";
                     return Err(no_place(message.to_owned()));
                 }
                 ("observation".to_owned(), value)
@@ -72,7 +73,7 @@ pub(super) fn write(turns: Vec<ConversationTurn>) -> Result<Map<String, Value>, 
     Ok(Map::from_iter([("conversations".to_owned(), Value::Array(list))]))
 }
 
-/// One call as an object, several as a list of them, as JSON text: name and arguments.
+/// The calls' names and arguments as JSON text: an object for one call, a list for several.
 fn function_call(calls: &[Value]) -> String {
     let worded = |call: &Value| {
         let function = call.get("function").unwrap_or(call);
@@ -118,7 +119,7 @@ pub(super) fn read(conversations: &Value) -> Result<Value, String> {
     Ok(Value::Array(messages))
 }
 
-/// The calls of a `function_call`, with arguments as text, as OpenAI has them.
+/// The calls of a `function_call` in OpenAI's form, with arguments as text.
 fn read_calls(text: &str) -> Result<Value, String> {
     let wrong = || "a `function_call` is not JSON with `name` and `arguments`".to_owned();
     let calls = match serde_json::from_str(text).map_err(|_| wrong())? {

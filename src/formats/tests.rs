@@ -1,4 +1,4 @@
-//! Tests of the formats: what a record becomes, that it is read back, and what is refused.
+//! Tests of the formats: the lines written, reading them back, and what is refused.
 
 mod conversations;
 
@@ -20,7 +20,7 @@ fn line_of(
     format.write(&LineParts { record, settings }, turns)
 }
 
-/// Checks the line of a record, the fields that are read of it, and that they make the same line again.
+/// Checks the line of a record, the fields read from it, and that they are written as the same line again.
 #[track_caller]
 fn check(format: Format, settings: &FormatSettings, fields: Value, line: Value, read: Value) {
     let made = line_of(format, settings, &record(fields)).unwrap_or_else(|error| panic!("{error}"));
@@ -29,7 +29,7 @@ fn check(format: Format, settings: &FormatSettings, fields: Value, line: Value, 
     assert!(format.keys().starts_with(&columns), "{columns:?} are not the declared columns");
     let back = format.read(made.clone()).unwrap();
     assert_eq!(Value::Object(back.clone()), read);
-    // The system's message is part of the prompt by now.
+    // The system message is now part of the prompt.
     let settings = &FormatSettings { system: None, ..settings.clone() };
     let again = line_of(format, settings, &Record::new(back)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(again, made, "the line is another after it was read");
@@ -70,7 +70,7 @@ fn a_preference_with_the_prompt_apart() {
         json!({"prompt": "Why?", "chosen": "So.", "rejected": "No."}),
         json!({"prompt": "Why?", "chosen": "So.", "rejected": "No."}),
     );
-    // A full conversation is an answer too: the prompt in it is not repeated.
+    // A full conversation may be an answer too: the prompt in it is not repeated.
     check(
         Format::Preference,
         &FormatSettings { system: Some("Be kind.".into()), ..plain() },
@@ -81,7 +81,7 @@ fn a_preference_with_the_prompt_apart() {
     );
 }
 
-/// The line of a record in one form, read and written in the other, and back.
+/// The line of a record in one representation, converted to the other and back.
 #[track_caller]
 fn through_implicit(settings: &FormatSettings, fields: Value) {
     let explicit = line_of(Format::Preference, &plain(), &record(fields.clone())).unwrap();
@@ -109,7 +109,7 @@ fn explicit_and_implicit_preferences_are_the_same() {
             through_implicit(&as_text(), other);
         }
     }
-    // As the repository of HH-RLHF has them.
+    // As in the repository of HH-RLHF.
     let row = json!({
         "chosen": "\n\nHuman: Q\n\nAssistant: A\n\nHuman: R\n\nAssistant: S one",
         "rejected": "\n\nHuman: Q\n\nAssistant: A\n\nHuman: R\n\nAssistant: S two",
@@ -221,7 +221,7 @@ fn prm800k_has_ratings_and_is_read_by_what_was_chosen() {
     assert_eq!((&read["prompt"], &read["answer"]), (&json!("1+1?"), &json!("2")));
     assert_eq!((&read["completions"], &read["labels"]), (&json!(["Add.", "3"]), &json!([0, -1])));
     assert_eq!(line_of(Format::Prm800k, &plain(), &Record::new(read)).unwrap(), made);
-    // Several completions of a step, one by a human, and a last step where none was chosen.
+    // Several completions of a step, one by a human, and a last step without a chosen one.
     let of = |text: &str, rating: i64| json!({"text": text, "rating": rating, "flagged": false});
     let row = json!({
         "labeler": "a", "question": {"problem": "Q", "ground_truth_answer": "7"},

@@ -1,7 +1,7 @@
-//! Conversations with calls of tools, in columns that are alike in all rows.
+//! Conversations with tool calls, with columns of the same types in all rows.
 //!
-//! Tools and arguments differ from row to row. As objects they would be merged into one type, and each call would get
-//! the arguments of all others, null; so they are JSON texts. Trainers that want objects parse them.
+//! Tools and arguments differ from row to row. As objects, a reader would merge them into one type, in which each
+//! call has the arguments of all others as nulls; so they are JSON texts, which trainers parse.
 
 use serde_json::{Map, Value, json};
 
@@ -63,7 +63,7 @@ fn call(call: &Value) -> Value {
     json!({"id": id, "type": "function", "function": {"name": function.get("name"), "arguments": arguments}})
 }
 
-/// Reads the messages without the keys that they have only for the columns' sake.
+/// Reads the messages, without the unused keys that fill up the columns.
 pub(super) fn read(row: Map<String, Value>) -> Result<Map<String, Value>, String> {
     let mut row = require(row, &["messages"])?;
     let Value::Array(mut messages) = take(&mut row, "messages")? else {

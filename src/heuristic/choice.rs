@@ -1,7 +1,8 @@
-//! The answer to a question with a few choices: the one whose description shares most words with the rest of the message.
+//! Answers a question with a few choices: the choice whose description shares most words with the rest of the
+//! message.
 //!
-//! It comes with log probabilities where the request asks for them, as a server gives them, so that stages which read
-//! probabilities do the same without a server.
+//! If the request asks for log probabilities, the answer has them in a server's format, so that stages which need
+//! them work without a server.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::llm::{Completion, CompletionExtras, ModelRequest};
 
-/// Shorter words say little about a subject.
+/// The minimum length of a word that counts: shorter ones are rarely specific.
 const SHORTEST_WORD: usize = 4;
 
 /// The answer to a request with `choices`; `message` is its question.
@@ -33,13 +34,13 @@ pub(super) fn answer(request: &ModelRequest, message: &str) -> Completion {
     Completion { text, more, ..Completion::default() }
 }
 
-/// How well a choice fits, at least 1: the more of the words that describe it stand elsewhere in the message, the better.
+/// The score of a choice, at least 1: higher the more words of its description occur elsewhere in the message.
 fn weight(choice: &str, message: &str) -> f64 {
     let (mut description, mut rest) = (BTreeSet::new(), BTreeSet::new());
     for line in message.lines() {
         match is_description(choice, line) {
             true => description.extend(words(line)),
-            // The other choices say nothing about this one.
+            // The lines of other choices do not count.
             false if line.starts_with('(') => {}
             false => rest.extend(words(line)),
         }
@@ -47,7 +48,7 @@ fn weight(choice: &str, message: &str) -> f64 {
     1.0 + 2.0 * description.intersection(&rest).count() as f64
 }
 
-/// Whether a line shows a choice, as `(A) ...` or by its name.
+/// Whether a line lists a choice, as `(A) ...` or by its name.
 fn is_description(choice: &str, line: &str) -> bool {
     let line = line.trim_start().trim_start_matches(['(', '-', '*', ' ']);
     line.strip_prefix(choice).is_some_and(|rest| rest.starts_with([')', ':', '.']))

@@ -14,7 +14,7 @@ pub(super) struct QaPair {
     pub(super) question: String,
     pub(super) answer: String,
     pub(super) steps: [String; 3],
-    /// Verbatim quotes, from the section or from both sections, that the answer rests on.
+    /// Verbatim quotes from the section, or from both sections, that support the answer.
     pub(super) evidence: Vec<String>,
 }
 
@@ -22,11 +22,11 @@ pub(super) struct QaPair {
 #[derive(Debug)]
 pub(super) struct QaDraft {
     pub(super) question: String,
-    /// Possible answers, from the fullest to the plainest; the first that its sources support is taken.
+    /// Possible answers, from the fullest to the plainest; the first that its sources support is used.
     pub(super) answers: Vec<String>,
     /// The key term that the question is about, for the first step; empty if it is about the subject.
     pub(super) term: String,
-    /// Sentences that the answer rests on, for the other steps.
+    /// Sentences that support the answer, for the other steps.
     pub(super) quotes: Vec<String>,
     /// What the question asks for, which decides how the steps lead to the answer.
     pub(super) goal: QuestionGoal,
@@ -58,7 +58,7 @@ pub(super) enum QuestionGoal {
     /// Whether a statement is true.
     Truth,
     Blank,
-    /// What a pronoun stands for.
+    /// What a pronoun refers to.
     Reference,
     /// What links two subjects.
     Link,

@@ -45,8 +45,8 @@ fn base(lower: &str, list: &'static WordList) -> Option<&'static str> {
     None
 }
 
-/// The question that a plain statement answers, in lower case at the front and without a question mark;
-/// nothing if the statement fits no pattern. `common` tells that its first word is no name.
+/// The question that a plain statement answers, in lower case at the front and without a question mark; nothing if
+/// the statement fits no pattern. `common` means that its first word is not a name.
 pub(super) fn question(sentence: &Sentence, common: bool) -> Option<String> {
     let words = &sentence.words;
     if is_command(sentence) {
@@ -131,7 +131,7 @@ fn measure<'s>(text: &'s str, lead: &str, units: &[&str]) -> Option<(&'s str, &'
 
 const NUMBERS: [&str; 9] = ["two", "three", "four", "five", "six", "ten", "twelve", "twenty", "thirty"];
 
-/// The object right behind a command's verb, up to a preposition or the like.
+/// The object directly after a command's verb, up to a preposition or similar word.
 fn object(sentence: &Sentence) -> Option<String> {
     let words = &sentence.words;
     let article =
@@ -164,7 +164,7 @@ fn is_subject(words: &[Word]) -> bool {
 /// Questions out of "X is a Y", "X must Y", "X can Y".
 fn auxiliary(subject: &str, word: &str, next: &str, rest: &[Word]) -> Option<String> {
     let after = rest.get(2).map_or("", |word| word.lower.as_str());
-    // "is formed by cooling" tells how; "is needed" does not.
+    // "is formed by cooling" explains how; "is needed" does not.
     let manner = ["by", "with", "from", "through", "using", "into", "in", "as"].contains(&after)
         && !["needed", "required", "based", "limited", "allowed", "called", "interested"].contains(&next);
     let plural =
@@ -237,7 +237,7 @@ fn transitive(subject: &str, word: &str, next: &str, index: usize) -> Option<Str
     word.ends_with('s').then(|| format!("what does {subject} {verb}"))
 }
 
-/// The subject at a sentence's front, its capital lowered where it is only the front's.
+/// The subject at the beginning of a sentence, in lower case unless its capital is its own.
 fn opening(sentence: &Sentence, subject: &str, common: bool) -> String {
     let first = &sentence.words[0];
     let small = [

@@ -1,13 +1,13 @@
-//! Evidence: verbatim quotes from the section for the sentences that an answer rests on.
+//! Evidence: verbatim quotes from the section for the sentences that support an answer.
 //!
 //! The sentences of a draft have lost their markup, and those of table rows have column names added, so that the quote is
 //! the longest run of words that the section's own text contains. Called once per pair, by `question`.
 
 use super::words::Script;
 
-/// The most quotes of one pair.
+/// The maximum number of quotes of a pair.
 const MOST: usize = 3;
-/// The longest quote, in characters.
+/// The maximum length of a quote, in characters.
 const LONGEST: usize = 160;
 
 /// Up to three quotes of `texts`, one for each of the sentences; where none of them can be found, the first
@@ -20,7 +20,7 @@ pub(super) fn evidence(sentences: &[String], texts: &[&str]) -> Vec<String> {
         let Some(quote) = found.max_by_key(|quote| quote.len()).map(|quote| beginning(quote, LONGEST)) else {
             continue;
         };
-        // What a longer quote holds already says nothing more.
+        // A quote that a longer one contains adds nothing.
         if !quotes.iter().any(|known| known.contains(quote)) {
             quotes.push(quote.to_owned());
         }
@@ -41,13 +41,13 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The longest run of the sentence's words that stands in `text`; nothing if that is less than two words.
+/// The longest run of the sentence's words that occurs in `text`; nothing if that is less than two words.
 fn longest_run<'s>(sentence: &'s str, text: &str) -> Option<&'s str> {
     let bounds = bounds(sentence);
     let (mut best, mut end) = ("", 1);
     for start in 0..bounds.len() {
         end = end.max(start + 1);
-        // A run that is found is found without its first word too, so the end never moves back.
+        // A run that occurs also occurs without its first word, so the end never moves back.
         while end < bounds.len() && text.contains(sentence[bounds[start]..bounds[end]].trim()) {
             let run = sentence[bounds[start]..bounds[end]].trim();
             best = if run.len() > best.len() { run } else { best };

@@ -1,4 +1,4 @@
-//! Questions about one fact: derived from its sentence where that matches a pattern, otherwise about its key terms.
+//! Questions about one fact: derived from its sentence if that matches a pattern, otherwise about its key terms.
 
 use super::draft::{QaDraft, QuestionContext, capitalized};
 use super::english;
@@ -184,7 +184,7 @@ fn copula_question(context: &QuestionContext<'_>, sentence: &Sentence) -> Option
         .then(|| context.fill(wording, &[("subject", &subject)]))
 }
 
-/// A German subject as object; nothing where an adjective would have to change too.
+/// A German subject as object; nothing if an adjective would have to change too.
 fn accusative(language: Language, subject: &str) -> Option<String> {
     let (article, noun) = subject.split_once(' ')?;
     let object = match article {

@@ -5,7 +5,7 @@
 
 use super::sentences::{Sentence, plain};
 
-/// A code block with its fences, behind the end of the line that stands before it.
+/// A code block with its fences, after the end of the line before it.
 pub(super) type Block = (String, String);
 
 /// Whether a short section's only fact is its words and its code run together.
@@ -46,7 +46,7 @@ fn last_words(line: &str, count: usize) -> String {
     words[words.len().saturating_sub(count)..].join(" ")
 }
 
-/// The lines that start with a number as list items do, without it.
+/// The lines that start with a number like list items, without it.
 pub(super) fn numbered_lines(text: &str) -> Vec<String> {
     let numbered = |line: &&str| {
         let digits = line.chars().take_while(char::is_ascii_digit).count();

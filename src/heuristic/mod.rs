@@ -1,11 +1,11 @@
-//! The model provider that needs no server: it answers in the record's own words.
+//! The model provider that needs no server: it builds answers from the words of the record.
 //!
-//! A planned question (a record with `question_type` and `section`) gets a question, an answer and three reasoning steps
-//! from the facts of its section, none of which mentions the section. A record with drawn `injections` gets a user's
-//! question, a judge's question (`judging`) ratings of its texts, a question with `choices` the one whose description fits
-//! the message best. Any other request has its schema filled from the longest text of the record that the last user
-//! message contains, or from the message. The same record always gets the same answer: nothing is random, and what is
-//! kept between records (`recent_passages`) saves work only.
+//! A planned question (a record with `question_type` and `section`) gets a question, an answer and three reasoning
+//! steps from the facts of its section, none of which mentions the section. A record with drawn `injections` gets a
+//! user's question, a judge's question (`judging`) ratings of its texts, a question with `choices` the one whose
+//! description fits the message best. Any other request has its schema filled from the longest text of the record
+//! that the last user message contains, or from the message. The same record always gets the same answer: nothing is
+//! random, and the cache shared by records (`recent_passages`) only saves work.
 //!
 //! ```text
 //! record -> user_input -> text
@@ -13,7 +13,7 @@
 //! request -> schema_answer (schema + text) -------------------------------------^
 //! ```
 //!
-//! What is said in each language is data: the YAML files in `wording/`.
+//! The wording of each language is data, in the YAML files in `wording/`.
 
 mod choice;
 mod draft;
@@ -79,7 +79,7 @@ impl Model for Heuristic {
 }
 
 impl Heuristic {
-    /// The answer's text: JSON where a schema or a planned question asks for it, else plain text.
+    /// The answer's text: JSON if a schema or a planned question asks for it, otherwise plain text.
     fn answer(&self, request: &ModelRequest, record: &Record) -> String {
         let judged = request.schema.as_ref().and_then(|schema| rating::answer(record, schema));
         if let Some(ratings) = judged {
@@ -114,12 +114,12 @@ fn last_question(request: &ModelRequest) -> &str {
     last.map_or("", |message| message.content.as_str())
 }
 
-/// Fields that earlier stages and this one make; the rest is what a message is about.
+/// Fields that stages set themselves; the others are what a message is about.
 const MADE: [&str; 6] = ["prompt", "completion", "messages", "reasoning", "source", "group"];
-/// A shorter text, in characters, is a name or a label rather than what a message is about.
+/// A text with fewer characters is a name or a label rather than what a message is about.
 const TEXT: usize = 24;
 
-/// The longest text of the record that the message holds as it is.
+/// The longest text of the record that the message contains unchanged.
 fn own_text<'r>(record: &'r Record, message: &str) -> Option<&'r str> {
     let mut longest = None;
     for (_, value) in record.fields.iter().filter(|(name, _)| !MADE.contains(&name.as_str())) {
@@ -147,8 +147,8 @@ fn longest_text<'r>(value: &'r Value, message: &str, depth: usize, longest: &mut
     }
 }
 
-/// The pair as the fields of an answer, reasons before what they lead to. `evidence` is there where the schema
-/// asks for it: as many quotes as it takes, or the first alone where it wants one text.
+/// The pair as the fields of an answer, with the reasoning before the answer. `evidence` is included if the schema
+/// asks for it: as many quotes as it requires, or only the first if it is a text.
 fn pair_fields(pair: &draft::QaPair, schema: &Value) -> Map<String, Value> {
     let mut fields = Map::new();
     if let Some(wanted) = schema.get("properties").and_then(|properties| properties.get("evidence")) {
@@ -174,7 +174,7 @@ fn evidence_field(quotes: &[String], wanted: &Value) -> Value {
     let items = wanted.get("items").unwrap_or(&Value::Null);
     let most = size(wanted, "maxItems").unwrap_or(usize::MAX);
     let mut taken: Vec<String> = quotes.iter().take(most).map(|quote| fitting(quote, items)).collect();
-    // More quotes than there are sentences come from the halves of the longest.
+    // If more quotes than sentences are required, the longest ones are halved.
     while taken.len() < size(wanted, "minItems").unwrap_or(0).min(most) {
         if !evidence::halve_longest(&mut taken) {
             break;
@@ -183,8 +183,8 @@ fn evidence_field(quotes: &[String], wanted: &Value) -> Value {
     json!(taken)
 }
 
-/// Whether the pair's fields meet a schema as they are: it asks for nothing else, and texts and lists are
-/// within its limits.
+/// Whether the pair's fields match a schema unchanged: it asks for nothing else, and texts and lists are within its
+/// limits.
 fn takes_pair(schema: &Value, made: &Map<String, Value>) -> bool {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return false };
     let required = schema.get("required").and_then(Value::as_array);
@@ -192,7 +192,7 @@ fn takes_pair(schema: &Value, made: &Map<String, Value>) -> bool {
         .into_iter()
         .flatten()
         .all(|name| name.as_str().is_some_and(|name| properties.contains_key(name)));
-    // Not a schema of pairs at all where neither is asked for.
+    // If it asks for neither, it is not a schema of pairs.
     let is_pair = ["question", "answer"].iter().all(|name| properties.contains_key(*name));
     declared
         && is_pair

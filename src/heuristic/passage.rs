@@ -19,9 +19,10 @@ use super::words::{pieces, words};
 pub(super) struct Passage {
     pub(super) language: Language,
     pub(super) phrases: &'static Phrases,
-    /// What the section is about, in a form that fits into a sentence; the document's title if it has none of its own.
+    /// The subject of the section, in a form that fits into a sentence; the document's title if it has no subject of
+    /// its own.
     pub(super) title: String,
-    /// The wider field, by what the document's title names; empty where the section's title says the same.
+    /// The wider field, from the document's title; empty if the section's title says the same.
     pub(super) document: String,
     /// The heading path, to distinguish two sections of the same title.
     pub(super) path: String,
@@ -31,7 +32,7 @@ pub(super) struct Passage {
     pub(super) counts: HashMap<String, usize>,
     /// The plain text, for sections without sentences.
     pub(super) text: String,
-    /// Every word of the section's text and facts, to check what an answer rests on.
+    /// Every word of the section's text and facts, to check whether they support an answer.
     pub(super) vocabulary: HashSet<String>,
     /// Code blocks, fences included, each with the line before it.
     blocks: Vec<(String, String)>,
@@ -50,7 +51,7 @@ impl Passage {
             facts.iter().filter_map(Value::as_str).filter_map(Sentence::of).collect();
         let (blocks, words) = code_blocks(text);
         if !blocks.is_empty() && !words {
-            // What looks like a fact is the code itself.
+            // The only fact is the code itself.
             sentences.clear();
         } else if sentences.is_empty() || (sentences.len() == 1 && holds_code(&sentences[0], &blocks)) {
             sentences = split(text);
@@ -239,7 +240,7 @@ impl Passage {
                 chosen.push(index);
             }
         }
-        // A nested item repeats its parent's words; the parent need not stand before it.
+        // A nested item repeats its parent's words; the parent is not needed before it.
         let stem = |index: usize| self.sentences[index].text.trim_end_matches('.');
         let repeated = |index: usize| {
             chosen.iter().any(|&other| {
@@ -269,7 +270,7 @@ impl Passage {
             };
             text.push_str(gap);
             let code = if introduces { self.code_after(sentence) } else { None };
-            // The introduction of a list or of code keeps its colon where that follows.
+            // The introduction of a list or of code keeps its colon if the list or code follows.
             let next = chosen.get(position + 1);
             let leads = next.is_some_and(|next| {
                 *next == index + 1
@@ -326,7 +327,7 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
         }
         let mut weight = f64::from(u32::try_from(sum).unwrap_or(0)) / f64::from(all.max(4)).sqrt();
         weight *= if sentence.is_cross_reference { 0.05 } else { 1.0 };
-        // Texts open with what they are about; leaning sentences and items say little alone.
+        // Texts begin with what they are about; dependent sentences and items say little alone.
         weight *= if index == 0 { 1.3 } else { 1.0 };
         weight *= if sentence.complete { 1.0 } else { 0.7 };
         weight *= if sentence.complete && sentence.depends_on_previous(language) { 0.7 } else { 1.0 };
@@ -335,8 +336,8 @@ fn weigh(sentences: &mut [Sentence], language: Language) -> HashMap<String, usiz
     counts
 }
 
-/// The language of a section: that of its sentences, else that of its headings. A list of names has no common words; its
-/// headings may. Without any sign of another language, names, code and tables go with English.
+/// The language of a section: that of its sentences, otherwise that of its headings. A list of names has no common
+/// words; its headings may. Names, code and tables without any sign of another language count as English.
 fn own_language(sentences: &[Sentence], section: &Value, document: &str) -> Language {
     let own = sentences.iter().flat_map(|one| one.words.iter().map(|word| word.lower.as_str()));
     let text = || sentences.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join("\n");

@@ -70,12 +70,12 @@ fn draft(context: &QuestionContext<'_>) -> QaDraft {
 }
 
 impl QuestionContext<'_> {
-    /// The key term this question is about, among sentences `among`: another one for each kind and variant,
-    /// but only of those that carry the section.
+    /// The key term this question is about, among sentences `among`: a different one for each kind and variant, but
+    /// only one of the important ones.
     pub(super) fn key_term(&self, among: &[usize]) -> Option<Term> {
         let mut terms = key_terms(self.passage, among);
         let best = terms.first()?.score();
-        // A score may be below nought.
+        // A score may be negative.
         terms.retain(|term| term.score() >= best - best.abs() * 0.6);
         let count = terms.len().min(6);
         Some(terms.swap_remove((self.choose("focus", count) + self.variant) % count))
@@ -175,7 +175,7 @@ fn short_summary(context: &QuestionContext<'_>) -> QaDraft {
 
 fn inference(context: &QuestionContext<'_>) -> QaDraft {
     let passage = context.passage;
-    // A term that two statements share lets one be read in the light of the other.
+    // A term that two statements share relates one to the other.
     let among = passage.candidates();
     let shared: Vec<Term> = key_terms(passage, &among)
         .into_iter()
@@ -191,7 +191,7 @@ fn inference(context: &QuestionContext<'_>) -> QaDraft {
         return explanation(context);
     }
     let (first, second) = (passage.compose(&picked[..1]), passage.compose(&picked[1..]));
-    // A second sentence that leans on the first has brought it along.
+    // A second sentence that depends on the first already includes it.
     if second.starts_with(&first) {
         return explanation(context);
     }
@@ -335,7 +335,7 @@ fn process(context: &QuestionContext<'_>) -> QaDraft {
     let mut answer = String::new();
     let introductions: Vec<Option<&str>> =
         steps.iter().map(|index| passage.introduction(&passage.sentences[*index])).collect();
-    // One list is introduced once; what comes of several lists brings its introduction along.
+    // A single list is introduced once; items of several lists come with their introductions.
     let common = introductions
         .first()
         .copied()

@@ -1,8 +1,8 @@
-//! The answer to a judge: ratings of texts, or which of two is better, from what can be counted in them.
+//! Answers a judge's question, with ratings of texts or the better of two, by counting words.
 //!
-//! A text rates higher the more of the question's words it has and the less short it is, with a part that only depends on
-//! the text and the aspect. It says nothing about quality, but it depends on the text alone: neither on its place among
-//! others nor on chance. `stages/judge` makes such questions, and the record's field `judging` holds them.
+//! The rating grows with the number of the question's words in the text and with its length, plus a part computed
+//! from a hash of the text and the aspect. It says nothing about quality, but depends only on the text, not on its
+//! position or on chance. `stages/judge` creates such questions, in the record's field `judging`.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::record::Record;
 
 /// The field of a question to a judge.
 const JUDGING: &str = "judging";
-/// Letters of the shortest word that counts.
+/// The minimum length of a word that counts, in letters.
 const SHORTEST: usize = 4;
-/// Words of a text that is not short.
+/// The number of words from which a text is not short.
 const LONG: f64 = 60.0;
 
 /// The answer to a question of a judge; `None` for other questions.
@@ -43,7 +43,7 @@ pub(super) fn answer(record: &Record, schema: &Value) -> Option<Value> {
     Some(json!({ "texts": numbered.collect::<Vec<_>>() }))
 }
 
-/// The ratings of one text; where there is one aspect they need not name it.
+/// The ratings of one text; without the aspect's name if there is only one.
 fn rate(text: &str, question: &str, aspects: &[&str], (low, high): (i64, i64)) -> Map<String, Value> {
     let merit = Merit::of(text, question);
     let rated = |aspect: &str| {
@@ -68,7 +68,7 @@ fn preference(texts: &[&str], question: &str) -> Value {
     }
 }
 
-/// What can be counted in a text.
+/// The features of a text that are counted.
 struct Merit {
     words: usize,
     shared: usize,

@@ -1,5 +1,5 @@
-//! The three reasoning steps of a draft: what it is about and which field that belongs to, what is true of it, and what
-//! follows from that or goes with it.
+//! The three reasoning steps of a draft: its subject and wider field, a fact about it, and what follows from that or
+//! is related to it.
 //!
 //! The steps read like the thoughts of someone who knows the subject: facts are stated, not cited, no step refers to a
 //! source that the reader does not see, and none mentions the question or the answer. Called once per pair, by `draft`.
@@ -11,9 +11,9 @@ use super::passage::Passage;
 use super::sentences::Sentence;
 use super::terms::{Term, key_terms, terms};
 
-/// The fewest characters of a main clause that can stand for its sentence.
+/// The minimum length, in characters, of a main clause that can replace its sentence.
 const CLAUSE: usize = 24;
-/// The most bytes of a sentence that is added to the first fact.
+/// The maximum length, in bytes, of a sentence that is added to the first fact.
 const ASIDE: usize = 320;
 
 impl QuestionContext<'_> {
@@ -29,7 +29,7 @@ impl QuestionContext<'_> {
             self.last_step(draft, &term, first, last),
         ];
         let [place, fact, end] = steps.map(|step| step.trim().to_owned());
-        // A fact said by itself may begin with a name that has no capital.
+        // A fact by itself may begin with a name that has no capital.
         let own = |step: String, fact: &str| if step == fact { step } else { capitalized(&step) };
         [capitalized(&place), own(fact, first), own(end, last.unwrap_or_default())]
     }
@@ -74,8 +74,8 @@ impl QuestionContext<'_> {
         self.fill(wording, &values(draft, "", first))
     }
 
-    /// What goes with the first fact: the last one or what the first leads to, else its reason or consequence, another
-    /// fact of the same things, its figure or what else it is about.
+    /// What is related to the first fact: the last fact or the first one's consequence, otherwise its reason, another
+    /// fact about the same things, its figure, or another of its terms.
     fn last_step(&self, draft: &QaDraft, term: &str, first: &str, last: Option<&str>) -> String {
         let phrases = self.passage.phrases;
         let blank = if draft.goal == QuestionGoal::Blank { draft.term.as_str() } else { term };
@@ -113,9 +113,9 @@ impl QuestionContext<'_> {
         self.phrase(wording, &all)
     }
 
-    /// What the draft is about besides the subject: its term, else the best term of its first sentence, one that the
-    /// question names before others, else the best of the section. The words of a blank and what a pronoun stands for
-    /// would be given away.
+    /// What the draft is about besides the subject: its term, otherwise the best term of its first sentence,
+    /// preferably one that the question names, otherwise the best of the section. Never the words of a blank or the
+    /// referent of a pronoun, which would reveal the answer.
     fn term(&self, draft: &QaDraft) -> String {
         let passage = self.passage;
         let hidden = [QuestionGoal::Blank, QuestionGoal::Reference].contains(&draft.goal);
@@ -139,8 +139,8 @@ impl QuestionContext<'_> {
         own.or_else(best).map(|term| term.shown).unwrap_or_default()
     }
 
-    /// What stands in the section and goes with the first fact: the next sentence if it leans on it, the next item of
-    /// its list, else the sentence that shares most words of weight with it, the nearest of several.
+    /// What the section says in relation to the first fact: the next sentence if it depends on it, the next item of
+    /// its list, otherwise the sentence that shares most important words with it, or the nearest of several.
     fn related(&self, draft: &QaDraft, first: &str) -> Option<String> {
         let passage = self.passage;
         let index = self.position(draft)?;
@@ -200,7 +200,7 @@ impl QuestionContext<'_> {
         new && text.len() <= ASIDE && !text.ends_with(':') && !sentence.is_cross_reference
     }
 
-    /// The sentences the answer rests on as facts that can be said: whole, or their main clause where the rest
+    /// The sentences that support the answer, as facts that can be stated: whole, or their main clause if the rest
     /// comes with the answer.
     fn facts(&self, draft: &QaDraft) -> Vec<String> {
         let mut facts: Vec<String> = Vec::new();
@@ -212,7 +212,7 @@ impl QuestionContext<'_> {
                 }
                 _ => fact,
             };
-            // A sentence that leans on one that was said brings it along no more.
+            // A sentence that depends on one that was stated does not repeat it.
             let said = facts.iter().find_map(|known| fact.strip_prefix(known.as_str()));
             let fact = said.map_or(fact.as_str(), str::trim).to_owned();
             if !fact.is_empty() && !facts.iter().any(|known| known.contains(&fact) || fact.contains(known)) {
@@ -229,7 +229,7 @@ impl QuestionContext<'_> {
         if whole || !alone { None } else { main_clause(fact, &self.passage.phrases.joints) }
     }
 
-    /// What stands behind the main clause of the only fact, and the wording that says it.
+    /// What follows the main clause of the only fact, and the wording for it.
     fn rest(&self, draft: &QaDraft) -> Option<(&'static str, String)> {
         let fact = self.as_statement(draft.quotes.first()?);
         let (at, (joint, wording)) = self.cut(draft, &fact)?;
@@ -237,7 +237,7 @@ impl QuestionContext<'_> {
         (!wording.is_empty() && tail.contains(' ')).then(|| (wording.as_str(), tail.to_owned()))
     }
 
-    /// A sentence as a fact: an item with what introduces it, a leaning sentence with the one before it.
+    /// A sentence as a fact: an item with its introduction, a dependent sentence with the one before it.
     fn as_statement(&self, quote: &str) -> String {
         let passages = [Some(self.passage), self.companion];
         let found = passages.into_iter().flatten().find_map(|passage| {
@@ -252,7 +252,7 @@ impl QuestionContext<'_> {
         row_as_statement(&sentence.text).map_or_else(|| sentence.with_full_stop(), |row| format!("{row}."))
     }
 
-    /// What of the first fact has not been named: a figure, which is then told by the flag, else a term.
+    /// A part of the first fact that has not been named: a figure, in which case the flag is set, otherwise a term.
     fn detail(&self, draft: &QaDraft, first: &str, named: &str) -> Option<(String, bool)> {
         let passage = self.passage;
         let sentence = passage.sentences.iter().find(|one| draft.quotes.first() == Some(&one.text))?;
@@ -264,11 +264,11 @@ impl QuestionContext<'_> {
             return Some((figure, true));
         }
         let mut left = terms(passage, sentence);
-        // The name of a column or a label is no detail.
+        // The name of a column or a label is not a detail.
         let label = |term: &Term| sentence.text[term.at.end..].starts_with(": ");
         let new = |term: &Term| !named.to_lowercase().contains(&term.text.to_lowercase());
         left.retain(|term| new(term) && !label(term));
-        // What the first fact was cut short of tells more than what it has said, what is open more than the rest.
+        // The part that was cut off the first fact is more informative than the part that was stated, and an open detail more than the rest.
         left.sort_by_key(|term| (first.contains(&term.text), !open(&term.text)));
         left.first().map(|term| (signed(&sentence.text, term), false))
     }

@@ -1,7 +1,7 @@
-//! The passages of the sections that were asked about last.
+//! A cache of the passages of recent sections.
 //!
-//! A section gets many questions, one after the other, and its preparation (`passage`) is most of the work of an answer.
-//! What is answered does not depend on what is kept here.
+//! Many consecutive questions are about the same section, and preparing it (`passage`) is most of the work of an
+//! answer. The cache does not affect answers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::language::Language;
 use super::passage::Passage;
 
-/// How many are kept: those of the records that are answered at the same time, and of their companions.
+/// The number of cached passages: enough for the records that are answered at the same time, and their companions.
 const KEPT: usize = 32;
 
-/// The last passages, the latest first.
+/// The cached passages, the most recent first.
 #[derive(Debug, Default)]
 pub(super) struct RecentPassages(Mutex<VecDeque<Prepared>>);
 
-/// A passage with all that it was made of.
+/// A passage with everything from which it was built.
 #[derive(Debug)]
 struct Prepared {
     section: Value,
@@ -28,7 +28,7 @@ struct Prepared {
 }
 
 impl RecentPassages {
-    /// The passage of a section object, as `Passage::of` makes it.
+    /// The passage of a section object, as built by `Passage::of`.
     pub(super) fn of(&self, section: &Value, document: &str, language: Option<Language>) -> Arc<Passage> {
         let is_it =
             |one: &&Prepared| one.language == language && one.document == document && one.section == *section;

@@ -1,8 +1,8 @@
-//! Fills any JSON schema from the words of a message, for pipelines of the user's own that run without a model.
+//! Fills any JSON schema with the words of a message, for users' own pipelines that run without a model.
 //!
-//! Each text property gets another sentence of the message, chosen by the property's name where the name says what is
-//! wanted. Limits of length, count and range are kept; `pattern`, `not` and `if` are ignored. Planned questions come here
-//! only if their schema asks for more than a question-answer pair.
+//! Each text property gets a different sentence of the message, chosen by the property's name if that says what is
+//! wanted. Limits of length, count and range are kept; `pattern`, `not` and `if` are ignored. Planned questions come
+//! here only if their schema asks for more than a question-answer pair.
 
 use serde_json::{Map, Number, Value, json};
 
@@ -16,7 +16,7 @@ use super::wording::{self, english_grammar};
 const OPTIONAL_DEPTH: usize = 3;
 const DEEPEST: usize = 24;
 
-/// A value that meets `schema`, made of `source`; `made` holds texts that go to properties of their name.
+/// A value that matches `schema`, built from `source`; `made` holds texts for the properties of the same names.
 pub(super) fn fill(schema: &Value, source: &str, made: Option<&Value>) -> Value {
     let passage = passage(source);
     let order = passage.most_central(&passage.all(), passage.sentences.len());
@@ -45,7 +45,7 @@ fn passage(source: &str) -> Passage {
 struct SchemaFiller<'a> {
     root: &'a Value,
     passage: &'a Passage,
-    /// Sentences by position in the text, and how many were given out.
+    /// Sentences by position in the text, and the number of those used.
     order: Vec<usize>,
     next: usize,
     made: Option<&'a Value>,
@@ -109,7 +109,7 @@ impl<'a> SchemaFiller<'a> {
         value.cloned().unwrap_or_default()
     }
 
-    /// Several object schemas that hold together.
+    /// Several object schemas that apply together.
     fn all_of(&mut self, parts: &'a [Value], name: &str, depth: usize) -> Value {
         let mut all = Map::new();
         let mut last = Value::Null;
@@ -275,7 +275,7 @@ impl<'a> SchemaFiller<'a> {
     }
 }
 
-/// The type of a schema: the first that is not null, or what its keywords tell.
+/// The type of a schema: the first that is not null, or the one that its keywords imply.
 fn kind(schema: &Map<String, Value>) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => kind,

@@ -9,7 +9,7 @@ use super::words::Word;
 /// A statement that is true or false, or a sentence with a blank.
 pub(super) fn true_false_or_blank(context: &QuestionContext<'_>) -> QaDraft {
     let index = sentence(context);
-    // Without words of its own for true and false, a language gets blanks.
+    // A language without words for true and false gets blanks.
     let worded = context.passage.language != Language::Other;
     let kind = if worded { (context.choose("judge", 3) + context.variant) % 3 } else { 2 };
     let false_statement = if kind == 0 { false_statement(context, index) } else { None };
@@ -36,7 +36,7 @@ fn sentence(context: &QuestionContext<'_>) -> usize {
     among[(context.choose("sentence", among.len()) + context.variant) % among.len()]
 }
 
-/// A statement made of sentence `index`, with the line that introduces it if it is an item.
+/// A statement from sentence `index`, with the line that introduces it if it is an item.
 fn with_introduction(context: &QuestionContext<'_>, index: usize, statement: &str) -> String {
     match context.passage.introduction(&context.passage.sentences[index]) {
         Some(line) => format!("{line} {statement}"),
@@ -51,7 +51,7 @@ fn judged(context: &QuestionContext<'_>, index: usize, statement: &str, truth: b
     let wording = if truth { &passage.phrases.yes } else { &passage.phrases.no };
     let mut picked = vec![index];
     let mut full = sentence.clone();
-    // A true statement is better shown by what stands next to it than by itself alone.
+    // A true statement is better supported by its neighbours than by itself alone.
     let own = &passage.sentences[index];
     let related = |next: &&Sentence| {
         let shares =
@@ -113,7 +113,7 @@ fn false_statement(context: &QuestionContext<'_>, index: usize) -> Option<String
         return Some(changed);
     }
     for (there, instead) in &context.passage.phrases.negations {
-        // Only the first clause: further on, a negation may not make the whole false.
+        // Only the first clause: a later negation may not make the whole sentence false.
         let clause = text.find([',', ';']).unwrap_or(text.len());
         if let Some(at) = text[..clause].find(there) {
             let after = &text[at + there.len()..];
@@ -177,7 +177,7 @@ fn blank(context: &QuestionContext<'_>, index: usize) -> Option<QaDraft> {
         (_, Some(term)) => (term.at.clone(), term.text.clone()),
         _ => return None,
     };
-    // The term elsewhere in the sentence would give the answer away.
+    // The term elsewhere in the sentence would reveal the answer.
     let statement = format!("{}____{}", &sentence.text[..at.start], &sentence.text[at.end..]);
     if statement.to_lowercase().contains(&term.to_lowercase()) || sentence.words.len() < 4 {
         return None;
@@ -193,7 +193,7 @@ fn blank(context: &QuestionContext<'_>, index: usize) -> Option<QaDraft> {
     Some(draft.with_goal(QuestionGoal::Blank))
 }
 
-/// What a pronoun refers to, or what a term means where it stands.
+/// What a pronoun refers to, or what a term means in its sentence.
 pub(super) fn ambiguity(context: &QuestionContext<'_>) -> QaDraft {
     let passage = context.passage;
     let phrases = passage.phrases;

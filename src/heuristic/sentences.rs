@@ -14,7 +14,7 @@ pub(super) struct Sentence {
     pub(super) text: String,
     /// Its words in order.
     pub(super) words: Vec<Word>,
-    /// Whether it ends as a sentence does; a list item or table cell often does not.
+    /// Whether it ends like a sentence; a list item or table cell often does not.
     pub(super) complete: bool,
     /// Whether it only refers the reader to another place, or describes what a text is about.
     pub(super) is_cross_reference: bool,
@@ -60,7 +60,7 @@ impl Sentence {
     }
 }
 
-/// Whether a sentence says in some language that something is told elsewhere.
+/// Whether a sentence refers the reader elsewhere, in any of the languages.
 fn refers_elsewhere(text: &str) -> bool {
     let lower = text.to_lowercase();
     wording::all().map(|wording| &wording.words.elsewhere).any(|elsewhere| {

@@ -8,9 +8,9 @@ use super::sentences::{Sentence, plain};
 use super::wording::{self, HeadingWords, Phrases, fill};
 use super::words::{Script, is_content};
 
-/// The section's subject and its wider field, which the document's title names, ready for sentences. A heading
-/// that says nothing by itself ("Notes", "1.2.0") takes the heading above it along; the field is empty where
-/// the subject says the same or the title names none.
+/// The section's subject and its wider field, which the document's title names, ready for sentences. A heading that
+/// says nothing by itself ("Notes", "1.2.0") is combined with the heading above it; the field is empty if the subject
+/// says the same or the title names none.
 pub(super) fn subject(
     title: &str,
     path: &str,
@@ -43,9 +43,9 @@ pub(super) fn subject(
 /// synthmill" is about synthmill. Empty for a title that names nothing ("README").
 fn field(document: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     let title = bare(document);
-    // Pictures in front of a name are no part of it.
+    // Pictures before a name are not part of it.
     let mut name = title.trim_start_matches(|c: char| !c.is_alphanumeric() && !c.is_ascii() || c == ' ');
-    // What follows a colon or dash tells what is said about it.
+    // The text after a colon or dash is about the subject, not part of its name.
     for sign in [": ", " : ", " – ", " — ", " | "] {
         name = name.split_once(sign).map_or(name, |(head, _)| if vague(head) { name } else { head });
     }
@@ -70,19 +70,19 @@ fn field(document: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     {
         return String::new();
     }
-    // A name that is no clause needs no quotes; its capital may be its own.
+    // A name that is not a clause needs no quotes; its capital may be its own.
     let plain_words = phrases.bare_titles && name.split(' ').count() <= 8 && !name.contains(ODD);
     let shown = in_sentence(name, phrases, sentences);
     if plain_words && shown.starts_with('"') { unquoted(name) } else { shown }
 }
 
-/// A name of several words that begins with an activity as it stands in a sentence.
+/// A name of several words that begins with an activity, in the form it has in a sentence.
 fn unquoted(name: &str) -> String {
     let first = name.split(' ').next().unwrap_or(name);
     if first.ends_with("ing") { lower_first(name) } else { name.to_owned() }
 }
 
-/// Signs that a title does not have as a part of a sentence.
+/// Signs that a title loses inside a sentence.
 const ODD: [char; 11] = ['?', '!', ':', ',', ';', '(', '"', '/', '=', '[', '{'];
 
 /// The words of headings in every language: a heading may be in another language than its section.
@@ -103,12 +103,12 @@ fn bare(title: &str) -> String {
 fn vague(title: &str) -> bool {
     let lower = title.to_lowercase();
     let letters = title.chars().filter(|c| c.is_alphabetic()).count();
-    // Where a letter is a word, two of them name something.
+    // In scripts in which a letter is a word, two letters are a name.
     let wide = title.chars().any(|c| Script::of(c) != Script::Spaced);
     letters < 3 && !wide || headings().any(|headings| headings.vague.contains(&lower))
 }
 
-/// A title as it stands inside a sentence: quoted, or in English as plain words where they are such.
+/// A title in the form it has inside a sentence: quoted, or in English as plain words if it consists of such.
 pub(super) fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]) -> String {
     // Headings that are clauses ("When the search goes wrong", "A section gives no questions") read badly as
     // part of another sentence, but for questions ("How the starter works").
@@ -127,7 +127,7 @@ pub(super) fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]
     let inner_capital =
         title.split(' ').skip(1).any(|word| word.chars().next().is_some_and(char::is_uppercase));
     let lower = first.to_lowercase();
-    // Written small elsewhere, the word is no name; of several words the first is one where it keeps its capital.
+    // A word that occurs in lower case elsewhere is not a name; the first of several words is one if it keeps its capital.
     let stands = |word: &str| sentences.iter().any(|one| one.text.contains(&format!(" {word}")));
     let common = !is_content(&lower, Language::English)
         || stands(&lower)
@@ -139,7 +139,7 @@ pub(super) fn in_sentence(title: &str, phrases: &Phrases, sentences: &[Sentence]
     title.to_owned()
 }
 
-/// `text` with its first letter small.
+/// `text` with its first letter in lower case.
 pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())

@@ -32,7 +32,7 @@ impl Term {
     }
 }
 
-/// Words that measure or place, in every language: they are used in texts of others.
+/// Words of measure and place in every language, since texts also use those of other languages.
 static UNITS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| wording::all().flat_map(|wording| wording.words.units.iter()).collect());
 /// Prepositions of every language.
@@ -70,7 +70,7 @@ fn run_end(passage: &Passage, sentence: &Sentence, start: usize) -> usize {
     let mut end = start;
     while end < words.len() && end - start < most && fits(passage.language, words, end, end > start) {
         let joined = end == start || &sentence.text[words[end - 1].at.end..words[end].at.start] == " ";
-        // "the starter smells": what ends in -s behind a noun that is common here is rather its verb.
+        // "the starter smells": a word in -s after a noun that is common here is probably its verb.
         let verb_like = end > start
             && words[end].lower.ends_with('s')
             && passage.counts.get(&words[end - 1].lower) > Some(&1)
@@ -107,7 +107,7 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
     }
     let determined = index > 0 && language.is_determiner(&words[index - 1].lower);
     match language {
-        // A verb's form right behind an article is a noun ("the run"), behind a noun it is a verb.
+        // A verb's form directly after an article is a noun ("the run"), after a noun it is a verb.
         Language::English => {
             let named = determined && !["this", "these"].contains(&words[index - 1].lower.as_str());
             !(is_verb(&word.lower) && (inside || !named))
@@ -123,11 +123,11 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
 fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Option<Term> {
     let words = &sentence.words;
     let english = passage.language == Language::English;
-    // A run that ends in an adjective has lost its noun.
+    // A run that ends in an adjective lacks its noun.
     let end = (start..end).rev().find(|index| !(english && is_adjective(&words[*index])))? + 1;
     let before = start.checked_sub(1).map_or("", |index| words[index].lower.as_str());
     let adjacent = start == 0 || sentence.text[words[start - 1].at.end..words[start].at.start] == *" ";
-    // Where there are no articles, the first word of a sentence counts as if it had one.
+    // In languages without articles, the first word of a sentence counts as if it had one.
     let determined = adjacent
         && (passage.language.is_determiner(before) || start == 0 && !passage.language.has_determiners());
     let led = adjacent && PREPOSITIONS.contains(before);
@@ -156,7 +156,7 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     Some(Term { text, shown, at, score })
 }
 
-/// Whether an English word is an adjective, a participle or a genitive by its look, so that it names nothing by itself.
+/// Whether an English word looks like an adjective, a participle or a genitive, so that it names nothing by itself.
 fn is_adjective(word: &Word) -> bool {
     let lower = word.lower.as_str();
     let participle = lower.ends_with("ed") && !lower.ends_with("eed") && lower.len() > 4;
@@ -172,7 +172,7 @@ fn is_adjective(word: &Word) -> bool {
             || ending && lower != "table" && lower != "variable")
 }
 
-/// The term with its article for English, in the language's quotes elsewhere; code stays as it is.
+/// The term with its article in English, otherwise in the language's quotation marks; code is unchanged.
 fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, determined: bool) -> String {
     if sentence.words[start].code {
         return text.to_owned();
@@ -180,7 +180,7 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
     if passage.language != Language::English {
         return super::wording::fill(&passage.phrases.quoted, &[("text", text)]);
     }
-    // A capital that only opens the sentence goes.
+    // A capital that only marks the beginning of the sentence is lowered.
     let text = match (start, passage.counts.get(&sentence.words[start].lower)) {
         (0, _) if text.chars().filter(|c| c.is_uppercase()).count() == 1 => super::subject::lower_first(text),
         _ => text.to_owned(),
@@ -193,7 +193,7 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
     }
 }
 
-/// The key terms of the sentences `among`, best first: a term gains by each sentence that has it.
+/// The key terms of the sentences `among`, best first: a term's score grows with each sentence that contains it.
 pub(super) fn key_terms(passage: &Passage, among: &[usize]) -> Vec<Term> {
     let mut all: Vec<Term> = Vec::new();
     for index in among {

@@ -1,5 +1,5 @@
-//! Properties of every answer of the heuristic: its source supports it, other sources give other answers, it stands alone,
-//! and it meets the requested schema.
+//! Properties of every answer of the heuristic: its source supports it, other sources lead to other answers, it can
+//! be understood alone, and it matches the requested schema.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn record(kind: &str, section: &Value, companion: Option<&Value>, fact: Option<u
     record
 }
 
-/// The pair for a record, with nothing kept of others.
+/// The pair for a record, with an empty cache.
 fn pair(record: &Record) -> Option<draft::QaPair> {
     question::pair(record, &RecentPassages::default())
 }
@@ -72,7 +72,7 @@ fn pairs(one: &Value, other: &Value) -> Vec<(&'static str, draft::QaPair)> {
     pairs
 }
 
-/// The share of an answer's content words that stand in the sources, counted apart from the code under test:
+/// The share of an answer's content words that occur in the sources, counted independently of the code under test:
 /// words of four letters or more that are in no list of stop words.
 fn support(answer: &str, sources: &[&Value]) -> f64 {
     let pieces = |text: &str| -> Vec<String> {
@@ -322,7 +322,7 @@ fn evidence_is_given_as_the_schema_wants_it() {
     check(json!({"question": text, "evidence": list(1, 1, 30), "answer": text}), 1);
     check(json!({"question": text, "answer": text, "evidence": list(5, 6, 60)}), 5);
     check(json!({"evidence": {"type": "string", "maxLength": 40}, "question": text, "answer": text}), 1);
-    // Where the schema asks for more than a pair, the pair's own fields are still its own.
+    // If the schema asks for more than a pair, the pair's fields are still used.
     let more = json!({"question": text, "evidence": list(1, 3, 200), "score": {"type": "integer"}});
     assert!(check(more, 3)["score"].is_number());
     let without = json!({"question": text, "answer": text, "reasoning_steps": steps});

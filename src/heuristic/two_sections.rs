@@ -32,8 +32,8 @@ pub(super) fn multi_hop(context: &QuestionContext<'_>, other: &Passage) -> QaDra
     QaDraft { question, answers, term, quotes, goal, sides: Some((a, b)), change: None }
 }
 
-/// The pair of sentences, one of each section, that share most words of weight; another pair for each
-/// variant where several do.
+/// The pair of sentences, one of each section, that share most important words; a different pair for each variant if
+/// there are several.
 fn linked(context: &QuestionContext<'_>, other: &Passage) -> (usize, usize) {
     let passage = context.passage;
     let candidates = |one: &Passage| one.most_central(&one.candidates(), 12);
@@ -86,7 +86,7 @@ pub(super) fn comparison(context: &QuestionContext<'_>, other: &Passage) -> QaDr
     QaDraft { question, answers, term, quotes, goal, sides: Some((a, b)), change: None }
 }
 
-/// Two texts as list items under their titles; as paragraphs where a text has a list of its own.
+/// Two texts as list items under their titles, or as paragraphs if one of them contains a list.
 fn listed(a: &str, one: &str, b: &str, two: &str) -> String {
     let (a, b) = (heading(a), heading(b));
     if one.contains('\n') || two.contains('\n') {
@@ -117,7 +117,7 @@ fn shared(context: &QuestionContext<'_>, other: &Passage) -> Vec<String> {
         .collect()
 }
 
-/// The wider field as the opening of a question; empty where one of the two subjects is the field.
+/// The wider field as the opening of a question; empty if one of the two subjects is the field.
 fn field(context: &QuestionContext<'_>, a: &str, b: &str) -> String {
     let passage = context.passage;
     let name = if passage.document.is_empty() { &passage.title } else { &passage.document };
@@ -125,12 +125,12 @@ fn field(context: &QuestionContext<'_>, a: &str, b: &str) -> String {
     if named { String::new() } else { super::wording::fill(&passage.phrases.pre, &[("doc", name)]) }
 }
 
-/// The two subjects; with what stands above them where they would not be told apart.
+/// The two subjects; with the headings above them if they could not be distinguished otherwise.
 fn titles(passage: &Passage, other: &Passage) -> (String, String) {
     let own = |one: &Passage| {
         let parts: Vec<&str> = one.path.split(" > ").collect();
         match parts.as_slice() {
-            // A heading that names no subject goes by its document's title, which is also the other's document.
+            // A heading that names no subject is replaced by its document's title, which is also that of the other section.
             [_, .., heading] if one.document.is_empty() => one.named(heading),
             _ => one.title.clone(),
         }

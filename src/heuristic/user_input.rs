@@ -44,7 +44,7 @@ pub(super) fn text(record: &Record) -> Option<String> {
         tone: Tone::of(named(&["tone", "mood"]).unwrap_or_default()),
         topic: named(&TOPICS).or_else(other).map(|topic| texts.quoted(topic.trim())),
         target: words.map_or(USUAL_WORDS, |words| usize::try_from(words).unwrap_or(usize::MAX)),
-        // The list makes records of different runs differ that have the same id.
+        // The list distinguishes records of different runs that have the same id.
         rng: DRAWS
             .rng("text", format_args!("{} {}", record.id, record.text("injection_list").unwrap_or_default())),
     };
@@ -57,7 +57,7 @@ struct InputWriter {
     texts: &'static UserInputTexts,
     tone: Tone,
     topic: Option<String>,
-    /// How many words are asked for.
+    /// The requested number of words.
     target: usize,
     rng: ChaCha8Rng,
 }
@@ -103,7 +103,7 @@ impl InputWriter {
         parts.join(" ")
     }
 
-    /// The question itself, within the requested length if there is one so short.
+    /// The question itself, within the requested length if one is that short.
     fn question(&mut self) -> String {
         let wordings = match self.topic {
             Some(_) => &self.texts.about,
@@ -126,7 +126,7 @@ impl InputWriter {
         }
     }
 
-    /// One of `wordings` if there is room for one, which becomes less by its words; else an empty text.
+    /// One of `wordings` if it fits into `room`, which is reduced by its number of words; otherwise an empty text.
     fn fitting(&mut self, wordings: &'static [CountedText], room: &mut usize) -> &'static str {
         match self.pick(wordings, *room) {
             Some(chosen) if chosen.words <= *room => {

@@ -19,7 +19,7 @@ pub(super) use user_inputs::{CountedText, Tone, UserInputTexts, count_words, ins
 use word_lists::WordLists;
 pub(super) use word_lists::{HeadingWords, WordList, english_grammar};
 
-/// All that the heuristic says in one language, and the words of it that it knows: one file.
+/// The phrases and word lists of one language: the content of one file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wording {
@@ -88,7 +88,7 @@ mod tests {
         assert!(!english_grammar().verbs.is_empty() && !instructions().tones.formal.is_empty());
     }
 
-    /// Lists of phrases from which one is taken; a language without pronouns asks for none.
+    /// Lists of phrases of which one is chosen; a language without pronouns has none about them.
     #[test]
     fn no_list_that_a_phrase_is_taken_from_is_empty() {
         for (language, text) in FILES {

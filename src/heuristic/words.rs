@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::language::Language;
 
-/// The smallest share of an answer's content words that its sources must hold, with some room above the
-/// 70 % that is promised, as other lists of stop words count slightly differently.
+/// The minimum share of an answer's content words that its sources must contain, somewhat above the promised 70 %,
+/// since other lists of stop words count slightly differently.
 const SUPPORT: f64 = 0.78;
 
 /// A word or a code span of a text.
@@ -24,7 +24,7 @@ pub(super) struct Word {
 }
 
 impl Word {
-    /// Whether the word says something about the subject: four letters or more, and no stop word.
+    /// Whether the word is specific to the subject: four letters or more, and not a stop word.
     pub(super) fn is_content(&self, language: Language) -> bool {
         is_content(&self.lower, language)
     }
@@ -103,7 +103,7 @@ fn word_end(text: &str, start: usize) -> usize {
             (_, Some(next)) => joins && next.is_alphanumeric(),
             (_, None) => false,
         };
-        // Without spaces, a change of script is where words most likely meet.
+        // Without spaces, a change of script is the most likely border between words.
         let script = Script::of(c);
         let meets = offset > 0 && script != Script::of_word(&text[start..]);
         if (!c.is_alphanumeric() && !inside) || meets {
@@ -119,11 +119,11 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty()).map(str::to_lowercase)
 }
 
-/// Whether enough of an answer's content words stand in the vocabulary of its sources.
+/// Whether enough of an answer's content words are in the vocabulary of its sources.
 pub(super) fn supported(answer: &str, language: Language, vocabularies: &[&HashSet<String>]) -> bool {
     let (mut all, mut held) = (0_u32, 0_u32);
     for piece in pieces(answer) {
-        // Numbers count here: an answer with numbers that its source lacks is a wrong one.
+        // Numbers count here: an answer with numbers that its source lacks is wrong.
         if piece.chars().nth(3).is_some() && !language.is_stop(&piece) {
             all += 1;
             held += u32::from(vocabularies.iter().any(|words| words.contains(&piece)));

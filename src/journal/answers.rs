@@ -4,14 +4,11 @@
 //! not done; across runs it is identified by the request alone, and each answer is used once. The bytes of an
 //! answer are opaque here. `answer_log` appends; this file defines the format and the lookup.
 //!
-//! ```text
-//! payload = item:u64 key:16 question:16 kind:u8 flags:u8 tokens:u64 cost:f64 body
-//! kind    = 0 an answer, 1 an answer reused from another run, 2 the outstanding cost
-//! flags   = 1 the body is compressed with zstd, 2 another run may reuse it for the same request
-//! body    = the answer's bytes; for kind 2 tokens:u64 cost:f64, the most that the outstanding requests may
-//!           cost, replacing what an earlier frame says
-//! ```
-//! Logs of format 2, which `reuse` still reads, have no second flag: there the body tells whether it may be reused.
+//! ```text payload = item:u64 key:16 question:16 kind:u8 flags:u8 tokens:u64 cost:f64 body kind    = 0 an answer, 1
+//! an answer reused from another run, 2 the outstanding cost flags   = 1 the body is compressed with zstd, 2 another
+//! run may reuse it for the same request body    = the answer's bytes; for kind 2 tokens:u64 cost:f64, the most that
+//! the outstanding requests may cost, replacing what an earlier frame says ``` Logs of format 2, which `reuse` still
+//! reads, have no second flag: there the body says whether it may be reused.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -2,8 +2,8 @@
 //! and payload.
 //!
 //! A bad frame at the end of a log is a torn write and is ignored; a bad frame followed by good ones is damage, and
-//! refused with its offset. No log can tell whether good frames are missing behind its end: `integrity` compares it
-//! with the manifest and the lock file.
+//! refused with its offset. A log does not show whether good frames are missing after its end: `integrity` compares
+//! it with the manifest and the lock file.
 //!
 //! ```text
 //! log    = header frame*

@@ -24,7 +24,7 @@ pub(super) const KIND: LogKind = LogKind { magic: b"SMBATCHS", name: "log of bat
 /// The kind of a note carried over from earlier logs.
 const CARRIED: u8 = 1;
 
-/// Returns the notes that a new log begins with: those that are still needed, in order. `is_awaited` tells whether
+/// Returns the notes that a new log begins with: those that are still needed, in order. `is_awaited` returns whether
 /// the answer to the request for an item, with this key, is still awaited.
 pub type CompactNotes = fn(notes: &[Vec<u8>], is_awaited: &dyn Fn(u64, &RequestKey) -> bool) -> Vec<Vec<u8>>;
 

@@ -129,7 +129,7 @@ fn shared(message: &Value, text: &str) -> usize {
     text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
 }
 
-/// Whether a field is null or an empty list, as written by tools that give all messages the same fields.
+/// Whether a field is null or an empty list, as written by tools whose messages all have the same fields.
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }

@@ -21,7 +21,8 @@ use crate::pipeline::StructuredOutput;
 
 /// The class of an answer that failed the server's own check against the schema.
 pub(super) const INVALID_JSON: &str = "json_validate_failed";
-/// The number of requests that a weaker form must have helped before it is used for all, if the server gives no reason.
+/// The number of requests that must succeed only in a weaker form before it is used for all, if the server states no
+/// reason.
 const CONFIRMATIONS: u32 = 2;
 
 /// The forms in which one model accepts schemas.

@@ -1,7 +1,7 @@
 //! The boundaries between sentences by the Unicode rules (UAX 29).
 //!
-//! Most terminators stand among ASCII characters, where a few comparisons decide; about every other place, and texts in
-//! scripts with terminators of their own, `unicode_segmentation` is asked, which looks up each character.
+//! Most terminators are surrounded by ASCII characters, where a few comparisons decide; about every other place, and
+//! texts in scripts with terminators of their own, `unicode_segmentation` is asked, which looks up each character.
 
 use memchr::{memchr2, memchr3};
 use unicode_segmentation::UnicodeSegmentation;

@@ -8,45 +8,45 @@ use serde::{Deserialize, Serialize};
 use super::model::{ModelConfig, Provider};
 use super::problem::Problem;
 
-/// How a model's questions travel.
+/// How a model's requests are sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Each by itself, answered at once.
+    /// Each request by itself, answered immediately.
     #[default]
     Direct,
-    /// Many in one file, by OpenAI's batch API (`/files` and `/batches`): half the price at most providers, and
-    /// answers within a day. A run that is stopped or killed takes them at its next start. `concurrency`,
-    /// `limits` and `pool` are for direct questions; here `batch.in_flight` says how many are out.
+    /// Many requests in a file, with OpenAI's batch API (`/files` and `/batches`): half the price at most providers,
+    /// with answers within a day. A run that is stopped or killed fetches them when it is continued. `concurrency`,
+    /// `limits` and `pool` apply to direct requests only; here `batch.in_flight` limits their number.
     Batch,
 }
 
-/// How questions are gathered into batches.
+/// How requests are collected into batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchConfig {
-    /// Questions in one batch at most; 10,000 by default, so that several are out at a time. OpenAI takes no more
-    /// than 50,000, and fewer where an account's queue is short.
+    /// The maximum number of requests in a batch; 10,000 by default, so that several batches are processed at a time.
+    /// OpenAI accepts at most 50,000, and fewer if an account's queue is short.
     #[serde(default = "requests")]
     pub requests: u32,
-    /// Bytes of one batch's file at most; providers take no more than 200 MB.
+    /// The maximum size of a batch's file, in bytes; providers accept at most 200 MB.
     #[serde(default = "bytes")]
     pub bytes: u64,
-    /// Questions that wait for an answer at a time, over all batches; in place of `concurrency`. Each holds its
-    /// record in memory.
+    /// The maximum number of requests that wait for an answer, over all batches; replaces `concurrency`. Each keeps
+    /// its record in memory.
     #[serde(default = "in_flight")]
     pub in_flight: u32,
-    /// A batch that is not full is sent when no question has come for so many seconds, or 15 minutes after its
+    /// A batch that is not full is sent when no request was added for this number of seconds, or 15 minutes after its
     /// first.
     #[serde(default = "linger")]
     pub linger: f64,
-    /// Seconds between two looks at a batch.
+    /// The number of seconds between two polls of a batch.
     #[serde(default = "poll")]
     pub poll: f64,
-    /// The time the provider is given.
+    /// The time within which the provider should answer.
     #[serde(default = "window")]
     pub completion_window: String,
-    /// Batches, by their numbers, whose answers are not waited for any more: their questions are asked anew.
+    /// The numbers of batches whose answers are no longer awaited; their requests are sent again.
     #[serde(default)]
     pub give_up: Vec<u32>,
 }

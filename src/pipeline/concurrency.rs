@@ -12,12 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The maximum that `concurrency: auto` reaches.
 const MOST_PLACES: u32 = 1024;
 
-/// How many requests a model has at a time.
+/// The maximum number of requests in flight at a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concurrency {
-    /// So many.
+    /// A fixed number.
     Fixed(u32),
-    /// As many as its endpoints turn out to bear.
+    /// As many as its endpoints can handle, measured while the run lasts.
     Auto,
 }
 

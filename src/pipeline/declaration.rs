@@ -12,55 +12,55 @@ use serde_json::{Map, Value};
 use super::model::{Limits, ModelConfig};
 use super::test_case::PipelineTest;
 
-/// A pipeline: a list of stages and what they share.
+/// A pipeline: a list of stages, and settings for all of them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
-    /// Names the run directory: `output/NAME`. Letters, digits, `-`, `_` and `.`.
+    /// The pipeline's name, from letters, digits, `-`, `_` and `.`. The run directory is `output/NAME`.
     pub name: String,
-    /// What the pipeline makes, for people.
+    /// A description of the pipeline, for people.
     #[serde(default)]
     pub description: String,
-    /// Every random draw of the run depends on it.
+    /// The seed of all random draws of a run.
     #[serde(default)]
     pub seed: u64,
-    /// Defaults of variables; templates see them as `vars.NAME`, `--var NAME=VALUE` overrides them.
+    /// Variables with default values, available to templates as `vars.NAME`; `--var NAME=VALUE` overrides them.
     #[serde(default)]
     pub vars: Map<String, Value>,
-    /// The models that `llm` stages name.
+    /// The models that stages ask, by name.
     #[serde(default)]
     pub models: BTreeMap<String, ModelConfig>,
-    /// Quotas that several models share, by name.
+    /// Rate limits that several models share, by name.
     #[serde(default)]
     pub pools: BTreeMap<String, Limits>,
-    /// When too many rejected items stop the run.
+    /// The number of rejected items at which the run stops.
     #[serde(default)]
     pub error_budget: ErrorBudget,
-    /// What a crash of the machine may cost.
+    /// Which crashes committed items survive.
     #[serde(default)]
     pub durability: Durability,
-    /// What the run may spend at its models, over all its starts.
+    /// What the run may spend on its models, over all its starts.
     #[serde(default)]
     pub budget: Budget,
-    /// Goes on until this many items have ended ok: the first ones by number, so that the result does not
-    /// depend on which answer comes first. Items behind them are dropped as `surplus`.
+    /// The number of ok items after which the run ends: the first ones by number, so that the result does not depend
+    /// on the order of answers. Items after them are dropped as `surplus`.
     #[serde(default)]
     pub accept: Option<u64>,
-    /// Whether the answers kept in the run's journal are packed by zstd.
+    /// Whether the answers in the run's journal are compressed with zstd.
     #[serde(default = "pack_answers")]
     pub pack_answers: bool,
-    /// Seconds that answers in flight are awaited after the first SIGINT or SIGTERM.
+    /// The number of seconds for which answers in flight are awaited after the first SIGINT or SIGTERM.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: f64,
-    /// Items between admission and their end at a time, but for those that wait for items before them (`accept`), and
-    /// those of which a server refused a question, up to 8,192, while they wait to ask again; by default twice the
-    /// models' concurrency, 64 at least.
+    /// The maximum number of items in flight; by default twice the models' concurrency, at least 64. Items that wait
+    /// for earlier items (`accept`) do not count, nor do up to 8,192 items that wait to repeat a request which a
+    /// server refused.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
-    /// Tests of the pipeline, which `synthmill test` runs. A run does not depend on them.
+    /// Tests of the pipeline, which `synthmill test` runs. They do not affect runs.
     #[serde(default, skip_serializing)]
     pub tests: Vec<PipelineTest>,
-    /// The stages, in the order records go through them; each a map with one key, its type.
+    /// The stages in the order in which records pass through them, each a map with one key, its type.
     pub stages: Vec<Value>,
 }
 
@@ -76,23 +76,23 @@ fn drain_timeout() -> f64 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Tokens read and written, of all models together.
+    /// Input and output tokens of all models together.
     #[serde(default)]
     pub max_tokens_total: Option<u64>,
-    /// Money, in the currency of the models' `prices`.
+    /// The maximum cost, in the currency of the models' `prices`.
     #[serde(default)]
     pub max_cost: Option<f64>,
 }
 
-/// When too many rejected items stop the run, resumable.
+/// The number of rejected items at which the run stops; it can be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ErrorBudget {
-    /// The share of rejected items that stops the run, from 0 to 1.
+    /// The share of rejected items at which the run stops, from 0 to 1.
     pub share: f64,
-    /// Items that must have ended before the share counts.
+    /// The number of items that must have ended before the share is considered.
     pub after: u64,
-    /// Rejected items in a row that stop the run at once.
+    /// The number of consecutive rejected items at which the run stops.
     pub in_a_row: u64,
 }
 
@@ -102,13 +102,14 @@ impl Default for ErrorBudget {
     }
 }
 
-/// What a crash may cost.
+/// Which crashes committed items survive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// Files are synced in groups: neither a kill nor a loss of power loses a committed item.
+    /// Files are synced in groups: no committed item is lost when the process is killed or the power fails.
     #[default]
     Power,
-    /// No periodic sync: a kill loses nothing, a loss of power may.
+    /// Files are not synced periodically: no committed item is lost when the process is killed, but a power failure
+    /// may lose some.
     Process,
 }

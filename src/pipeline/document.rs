@@ -173,7 +173,7 @@ pub(crate) fn each_text<'v>(value: &'v Value, at: &str, visit: &mut dyn FnMut(&s
     }
 }
 
-/// Parses a text as a YAML value, for `--set` and for templates that stand for numbers.
+/// Parses a text as a YAML value, for `--set` and for templates in place of numbers.
 pub(crate) fn parse_value(text: &str) -> Option<Value> {
     let root = read(text, DuplicateKeyPolicy::Error).ok()?;
     let mut document = Document { source: String::new(), value: Value::Null, locations: HashMap::new() };

@@ -1,7 +1,7 @@
 //! `${NAME}` and `${NAME:-default}` in the texts of a pipeline file.
 //!
-//! Runs right after the file is parsed. `$${` stands for a literal `${`; anything else that is not a name in
-//! braces is left as it is. Providers' keys are never substituted: the file names their variable.
+//! Runs right after the file is parsed. `$${` is an escaped `${`; anything else that is not a name in braces is left
+//! as it is. Providers' keys are never substituted: the file names their variable.
 
 use std::collections::HashSet;
 

@@ -11,38 +11,37 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeseriali
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// What a model with `provider: mock` says.
+/// The script of a model with `provider: mock`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MockConfig {
-    /// What is answered when: the first rule that fits is taken. Where none fits, the answer is made of the
-    /// record's own words, as the heuristic's, and meets the schema of `parse`.
+    /// The rules that decide about answers; the first that matches applies. If none matches, the answer is built from
+    /// the words of the record, as by the heuristic, and matches the schema of `parse`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<MockRule>,
-    /// A YAML file with a list of rules, in place of `rules`. Its path is relative to the working directory and may name
+    /// Instead of `rules`: a YAML file with a list of rules. Its path is relative to the working directory and may name
     /// `vars`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_file: Option<String>,
-    /// Seconds until an answer or error comes, where its rule has no `delay`.
+    /// The time in seconds before an answer or error is returned, if its rule has no `delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
-    /// How much it takes; more is refused with status 429, before any rule is looked at.
+    /// A rate limit; requests beyond it are refused with status 429 before any rule is evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<MockLimit>,
 }
 
-/// A limit as providers keep it: a bucket that fills evenly, of which each request takes one. A refused one takes
-/// nothing.
+/// A rate limit such as providers have: a token bucket from which each accepted request takes one token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MockLimit {
-    /// Requests a minute in the long run.
+    /// The number of requests per minute that are accepted on average.
     pub requests_per_minute: f64,
-    /// Requests that are taken at once when none came for a while; what a second brings by default, at least 1.
+    /// The number of requests that are accepted at once after a pause; by default those of one second, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<f64>,
-    /// Seconds that a refusal asks to be left alone for, as `Retry-After` does; by default it names no time. More
-    /// than 900 stops the run, as a server's does.
+    /// The number of seconds in a refusal's `Retry-After`; none by default. As with a server, more than 900 stops the
+    /// run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
 }
@@ -55,54 +54,54 @@ pub struct MockLimit {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MockRule {
-    /// A text that stands in one of the messages.
+    /// A text that one of the messages contains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
-    /// A regular expression that a message matches.
+    /// A regular expression that one of the messages matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matches: Option<String>,
-    /// An expression that is true, such as `question_type == 'why'` or `mock.attempt == 1`.
+    /// An expression that must be true, such as `question_type == 'why'` or `mock.attempt == 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// The share of requests for which the rule fits, from 0 to 1; drawn anew for each attempt, and with an
-    /// answer for each that is given.
+    /// The share of requests to which the rule applies, from 0 to 1. It is drawn for each attempt or, in a rule with
+    /// an answer, for each answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
-    /// The replica that is asked, by its number in `base_urls` from 1. Such a rule is looked at before all others; it
-    /// has an `error`, or a `delay` alone, which comes before that of the rule that answers. Errors cost attempts as a
-    /// server's do: with few replicas, or a small `max_attempts`, they reject records.
+    /// The replica to which the rule applies, by its number in `base_urls`, from 1. Such rules are evaluated before
+    /// all others. They have an `error`, or only a `delay`, which is added to that of the rule that answers. Errors
+    /// cost attempts, as a server's do: with few replicas or a small `max_attempts` they reject records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<u32>,
     /// The answer: a text, which is a template, or a map or list, which becomes JSON and whose texts are
     /// templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
-    /// The reasoning that the server keeps apart from the answer; a template.
+    /// The reasoning that the server returns separately from the answer; a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
-    /// Calls of tools, as a server gives them.
+    /// Tool calls in the form in which a server returns them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<Value>>,
-    /// The log probabilities of the tokens that the answer may begin with, such as `{A: -0.2, B: -1.7}`, for requests that
-    /// ask for them. Without an `answer` the likeliest is the answer.
+    /// The log probabilities of the answer's first token, such as `{A: -0.2, B: -1.7}`, for requests that ask for
+    /// them. Without an `answer`, the most likely token is the answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logprobs: BTreeMap<String, f64>,
-    /// Why the model stopped; `stop` by default.
+    /// The finish reason; `stop` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// The tokens that are reported; by default the texts' bytes divided by four.
+    /// The usage that is reported; by default the length of the texts in bytes, divided by four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<MockUsage>,
-    /// What goes wrong instead of an answer.
+    /// The error that is returned instead of an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
-    /// What the error says.
+    /// The message of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Seconds that the error asks to be left alone for, as `Retry-After` does.
+    /// The number of seconds in the error's `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
-    /// Seconds until the answer or error comes.
+    /// The time in seconds before the answer or error is returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
 }
@@ -111,30 +110,30 @@ pub struct MockRule {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MockUsage {
-    /// Tokens read.
+    /// Input tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_tokens: Option<u64>,
-    /// Tokens written.
+    /// Output tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_tokens: Option<u64>,
 }
 
-/// What goes wrong, as the model client will judge it.
+/// An error, by what the model client makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A response with this status, from 400 on.
     Status(u16),
-    /// No answer within the time, known at once.
+    /// A timeout, without waiting for it.
     Timeout,
-    /// No answer within the time, which passes.
+    /// A timeout that is waited for.
     Hang,
     /// A connection closed before any response.
     Reset,
-    /// A response that breaks off.
+    /// A truncated response.
     CutBody,
-    /// Nobody listens.
+    /// A refused connection.
     Unreachable,
-    /// A page where JSON should be.
+    /// HTML instead of JSON.
     NotJson,
     /// A response without an answer.
     EmptyChoices,
@@ -142,21 +141,21 @@ pub enum Fault {
     ContextLength,
     /// A prompt that the provider's filter refuses.
     ContentFilter,
-    /// An account without money.
+    /// An account without credit.
     Quota,
 }
 
 const FAULTS: [(&str, Fault, &str); 10] = [
-    ("timeout", Fault::Timeout, "No answer within the time; it need not be waited for."),
-    ("hang", Fault::Hang, "Nothing comes until the model's `timeout` has passed."),
+    ("timeout", Fault::Timeout, "A timeout, returned immediately."),
+    ("hang", Fault::Hang, "No response until the model's `timeout` has passed."),
     ("reset", Fault::Reset, "The connection is closed without a response."),
-    ("cut_body", Fault::CutBody, "The response breaks off."),
-    ("unreachable", Fault::Unreachable, "Nobody listens there."),
-    ("not_json", Fault::NotJson, "A page of HTML instead of an answer."),
+    ("cut_body", Fault::CutBody, "The response is truncated."),
+    ("unreachable", Fault::Unreachable, "The connection is refused."),
+    ("not_json", Fault::NotJson, "HTML instead of JSON."),
     ("empty_choices", Fault::EmptyChoices, "A response without an answer."),
     ("context_length", Fault::ContextLength, "Status 400: the prompt is too long."),
     ("content_filter", Fault::ContentFilter, "Status 400: the provider's filter refuses the prompt."),
-    ("quota", Fault::Quota, "Status 429: the account is empty, which stops the run."),
+    ("quota", Fault::Quota, "Status 429: the account has no credit, which stops the run."),
 ];
 
 impl Serialize for Fault {
@@ -211,30 +210,29 @@ impl JsonSchema for Fault {
         let words =
             FAULTS.iter().map(|(word, _, what)| serde_json::json!({"const": word, "description": what}));
         let status = serde_json::json!({"type": "integer", "minimum": 400, "maximum": 599,
-            "description": "An HTTP status, judged as one from a server."});
+            "description": "An HTTP status, handled like a server's."});
         let all: Vec<Value> = std::iter::once(status).chain(words).collect();
         json_schema!({ "anyOf": all })
     }
 }
 
-/// How long something takes, in seconds.
+/// A delay in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Delay {
-    /// Always as long.
+    /// Constant.
     Fixed(f64),
-    /// Drawn for each attempt, log-normal.
+    /// Log-normal, drawn for each attempt.
     Drawn(DrawnDelay),
 }
 
-/// A delay that differs from attempt to attempt: half take longer than the median, one in twenty longer than
-/// `p95`.
+/// A delay that differs from attempt to attempt, by its percentiles.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrawnDelay {
-    /// Seconds that half of the attempts take at most.
+    /// The median, in seconds.
     pub median: f64,
-    /// Seconds that 95 of 100 attempts take at most.
+    /// The 95th percentile, in seconds.
     pub p95: f64,
 }
 

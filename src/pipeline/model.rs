@@ -15,89 +15,92 @@ use super::mock::MockConfig;
 /// Anthropic's price of a token written to its five-minute cache, relative to an input token.
 const KEPT_FIVE_MINUTES: f64 = 1.25;
 
-/// A model: how it is spoken to, and what it is asked with.
+/// A model: its API, parameters and limits.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// How the model is spoken to.
+    /// The API through which the model is called.
     #[serde(default)]
     pub provider: Provider,
-    /// Where it is served, such as `http://127.0.0.1:8000/v1`; several are replicas of one model.
+    /// The URLs of its servers, such as `http://127.0.0.1:8000/v1`; several URLs are replicas of one model.
     #[serde(default)]
     pub base_urls: Vec<String>,
-    /// The name the server knows it by.
+    /// The model's name at the server.
     #[serde(default)]
     pub model: String,
-    /// The environment variable that holds the key; no Authorization header is sent when it is unset.
+    /// The environment variable that holds the API key; if it is unset, no Authorization header is sent.
     #[serde(default)]
     pub api_key_env: Option<String>,
-    /// A file that holds the key and nothing else, in place of `api_key_env`.
+    /// Instead of `api_key_env`: a file that contains only the API key.
     #[serde(default)]
     pub api_key_file: Option<String>,
-    /// Further headers. `${NAME}` in a value is taken from the environment when the model is connected, and is
-    /// written to no file.
+    /// Additional HTTP headers. `${NAME}` in a value is replaced from the environment when the model is connected,
+    /// and never written to a file.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// What is asked for: `chat`, or raw `completions` as base models need them.
+    /// The endpoint that is called: `chat`, or raw `completions`, which base models need.
     #[serde(default)]
     pub api: Api,
-    /// How questions travel: `direct`, the default, or gathered into a provider's `batch`es.
+    /// How requests are sent: `direct` by default, or collected for the provider's `batch` API.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// How questions are gathered, with `mode: batch`.
+    /// Settings for `mode: batch`.
     #[serde(default)]
     pub batch: BatchConfig,
-    /// Requests in flight at a time: a number, or `auto` to find how many the endpoints bear.
+    /// The maximum number of requests in flight: a number, or `auto` to find the number that the endpoints can
+    /// handle.
     #[serde(default = "concurrency")]
     pub concurrency: Concurrency,
-    /// The connections that the process can open to it, where the system allows fewer than `concurrency` asks for.
+    /// The number of connections that the process can open to it, if the system allows fewer than `concurrency`.
     #[serde(skip)]
     pub connections: Option<u32>,
-    /// Sampling parameters, sent as they are: `temperature`, `max_tokens`, `top_p`, `stop`, `n`, `tools`, ...
-    /// `seed: per_record` gives each record a seed of its own, derived from the run's.
+    /// Sampling parameters, sent unchanged: `temperature`, `max_tokens`, `top_p`, `stop`, `n`, `tools`, ... With
+    /// `seed: per_record`, each record has its own seed, derived from the run's.
     #[serde(default)]
     pub params: Map<String, Value>,
-    /// Fields put into every request as they are, over all others, for what a server knows beyond its API.
+    /// Fields added to every request unchanged, replacing others of the same name, for extensions that only some
+    /// servers support.
     #[serde(default)]
     pub extra_body: Map<String, Value>,
-    /// Whether Anthropic's API is told to keep what requests begin with (`cache_control`): the system message, and in
-    /// the user's what `prompt` made of `shared`. Servers with OpenAI's API keep beginnings without being told.
+    /// Whether to mark the shared prefix of requests for Anthropic's prompt cache (`cache_control`): the system
+    /// message, and the part of the user message that `prompt` renders from `shared`. Servers with OpenAI's API cache
+    /// prefixes without marks.
     #[serde(default)]
     pub prompt_cache: bool,
-    /// How an answer's schema is sent to the server.
+    /// How the schema of an answer is sent to the server.
     #[serde(default)]
     pub structured_output: StructuredOutput,
-    /// Whether answers are asked for as events and put together from them. Gateways cut long silent calls off, as
-    /// reasoning models make them; a stream is not silent. Answers are the same, and the time to their first token is
-    /// told. Not in batches.
+    /// Whether to stream answers. Gateways may close connections that are silent for long, such as those of reasoning
+    /// models. Streamed answers are the same, and the time to the first token is reported. Not possible in batches.
     #[serde(default)]
     pub stream: bool,
-    /// Seconds one attempt may take, from sending it to the end of its answer, streamed or not.
+    /// The timeout of an attempt in seconds, from sending the request to the end of its answer, streamed or not.
     #[serde(default = "timeout")]
     pub timeout: f64,
-    /// Attempts at one request before it fails, the first counted in. Waits that a server asks for cost none.
+    /// The maximum number of attempts at a request, including the first. Waiting at a server's request does not
+    /// count.
     #[serde(default = "max_attempts")]
     pub max_attempts: u32,
-    /// What tokens cost, for `budget` and for telling the cost.
+    /// The prices of tokens, for `budget` and for reporting the cost.
     #[serde(default)]
     pub prices: Prices,
-    /// What the provider allows this model alone; none by default.
+    /// The provider's rate limits for this model; none by default.
     #[serde(default)]
     pub limits: Limits,
-    /// The quota that this model shares with others, by its name in `pools`; in place of `limits`.
+    /// Instead of `limits`: the quota that this model shares with others, by its name in `pools`.
     #[serde(default)]
     pub pool: Option<String>,
-    /// What a mock in place of the model says, with `provider: mock` or `--mock`.
+    /// The script of a mock that replaces the model, with `provider: mock` or `--mock`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mock: Option<MockConfig>,
 }
 
 impl ModelConfig {
-    /// The prices, with Anthropic's price of cache writes where the file does not set one.
+    /// The prices, with Anthropic's price of cache writes if the file sets none.
     #[must_use]
     pub fn prices_paid(&self) -> Prices {
-        let told = self.prompt_cache.then_some(self.prices.input * KEPT_FIVE_MINUTES);
-        Prices { cache_write: self.prices.cache_write.or(told), ..self.prices }
+        let default = self.prompt_cache.then_some(self.prices.input * KEPT_FIVE_MINUTES);
+        Prices { cache_write: self.prices.cache_write.or(default), ..self.prices }
     }
 }
 
@@ -113,20 +116,20 @@ fn max_attempts() -> u32 {
     6
 }
 
-/// How a model is spoken to.
+/// The API through which a model is called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
-    /// Any server with OpenAI's HTTP API: vLLM, SGLang, LMDeploy, llama.cpp, Ollama, hosted ones.
+    /// Any server with OpenAI's HTTP API: vLLM, SGLang, LMDeploy, llama.cpp, Ollama, hosted services.
     #[default]
     Openai,
-    /// Anthropic's messages API, such as `https://api.anthropic.com/v1`. It knows no `response_format`: put the
-    /// form of the answer into the prompt.
+    /// Anthropic's messages API, such as `https://api.anthropic.com/v1`. It does not support `response_format`:
+    /// describe the form of the answer in the prompt.
     Anthropic,
-    /// No server: answers are built from the record's own words.
+    /// No server: answers are built from the words of the record.
     Heuristic,
-    /// No server: answers and errors as `mock` scripts them, through the same client as a server's, for tests and
-    /// dry runs of a pipeline.
+    /// No server: answers and errors follow the script in `mock` and pass through the same client as a server's, for
+    /// tests and dry runs.
     Mock,
 }
 
@@ -138,34 +141,33 @@ impl Provider {
     }
 }
 
-/// What a model's tokens cost, in any one currency.
+/// The prices of a model's tokens, in any one currency.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
-    /// A million tokens read.
+    /// The price of a million input tokens.
     #[serde(default)]
     pub input: f64,
-    /// A million tokens written.
+    /// The price of a million output tokens.
     #[serde(default)]
     pub output: f64,
-    /// A million tokens read that the server says it had in its cache; by default the price of `input`.
+    /// The price of a million input tokens that the server reports as cached; by default that of `input`.
     #[serde(default)]
     pub cached_input: Option<f64>,
-    /// A million tokens read that the server says it put into its cache, as Anthropic's does; by default the price of
-    /// `input`, and with `prompt_cache` 1.25 times that.
+    /// The price of a million input tokens that the server reports as written to its cache, as Anthropic's does; by
+    /// default that of `input`, or 1.25 times that with `prompt_cache`.
     #[serde(default)]
     pub cache_write: Option<f64>,
 }
 
-/// What is asked for.
+/// The endpoint that is called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Api {
-    /// An answer to a conversation: `/chat/completions`.
+    /// `/chat/completions`, which answers a conversation.
     #[default]
     Chat,
-    /// The continuation of a text: `/completions`. The messages' texts are the prompt, with an empty line
-    /// between them.
+    /// `/completions`, which continues a text. The prompt consists of the messages' texts, separated by empty lines.
     Completions,
 }
 
@@ -178,31 +180,31 @@ pub enum StructuredOutput {
     JsonSchema,
     /// As `response_format: {type: json_object}`, without the schema.
     JsonObject,
-    /// As `structured_outputs: {json: ...}`, vLLM's own way.
+    /// As `structured_outputs: {json: ...}`, vLLM's own parameter.
     StructuredOutputs,
-    /// As `guided_json`, vLLM's way before 0.12; later ones pass over it and answer without a schema.
+    /// As `guided_json`, vLLM's parameter before 0.12; later versions ignore it and answer without a schema.
     GuidedJson,
-    /// Not at all: for servers that know no `response_format`.
+    /// Not at all, for servers that do not support `response_format`.
     Off,
 }
 
-/// What a provider allows.
+/// A provider's rate limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Requests a minute, paced evenly.
+    /// Requests per minute, evenly paced.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
-    /// Tokens a minute, read and written counted together.
+    /// Tokens per minute, input and output together.
     #[serde(default)]
     pub tokens_per_minute: Option<u64>,
-    /// Tokens read a minute.
+    /// Input tokens per minute.
     #[serde(default)]
     pub input_tokens_per_minute: Option<u64>,
-    /// Tokens written a minute.
+    /// Output tokens per minute.
     #[serde(default)]
     pub output_tokens_per_minute: Option<u64>,
-    /// Requests under way at a time.
+    /// Concurrent requests.
     #[serde(default)]
     pub in_flight: Option<u32>,
 }

@@ -1,7 +1,7 @@
 //! `times: 4` or `times: "scores | length"`: a number, or an expression that evaluates to one.
 //!
-//! Deserialized by hand, since an untagged enum would lose the location of an error in the file. A text with `{{
-//! }}` is not an expression but stands for a number, as everywhere else in a pipeline.
+//! Deserialized by hand, since an untagged enum would lose the location of an error in the file. A text with `{{ }}`
+//! is not an expression but replaced by a number, as everywhere else in a pipeline.
 
 use std::borrow::Cow;
 use std::fmt;

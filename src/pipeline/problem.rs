@@ -105,7 +105,7 @@ impl Problem {
 /// and ends with their number.
 #[derive(Debug, Default)]
 pub struct Problems {
-    /// The file's name, as the user gave it.
+    /// The file's name, as the user wrote it.
     pub file: String,
     /// The file's text, without a byte order mark.
     pub source: String,

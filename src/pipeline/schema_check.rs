@@ -1,8 +1,8 @@
 //! Validates a part of the file against its JSON schema and reports all violations at once.
 //!
-//! serde stops at the first error, so the value is first validated against the schema that is derived from the
-//! same struct; serde deserializes only what is valid. Templates that stand for numbers are rendered on the way.
-//! What the values mean is not checked here.
+//! serde stops at the first error, so the value is first validated against the schema that is derived from the same
+//! struct; serde deserializes only what is valid. Templates in place of numbers are rendered on the way. What the
+//! values mean is not checked here.
 
 mod violations;
 

@@ -1,4 +1,4 @@
-//! A test of a pipeline as its author writes it: records that go in, what the models answer, what must come out.
+//! A test of a pipeline as its author writes it: input records, the models' answers, and the expected output.
 //!
 //! Part of `declaration`, or in files beside the pipeline; `synthmill test` runs the tests.
 
@@ -19,29 +19,29 @@ use crate::template::Expression;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineTest {
-    /// What it shows, for people.
+    /// What the test checks, for people.
     pub name: String,
-    /// The records that go through the stages, as they leave the source part (`ingest` or `generate`, `section`,
-    /// `plan_questions`), of which nothing is run.
+    /// The records that the stages process, as they would leave the source part (`ingest` or `generate`, `section`,
+    /// `plan_questions`), which does not run.
     pub input: Vec<Map<String, Value>>,
-    /// What every model answers: a text, or a map or list, which becomes JSON. Texts are templates, as in a mock's
+    /// The answer of every model: a text, or a map or list, which becomes JSON. Texts are templates, as in a mock's
     /// rules.
     #[serde(default)]
     pub answer: Option<Value>,
-    /// Scripts of models by their names, as `models.NAME.mock`; they replace the models' own.
+    /// Mock scripts by the names of models, in the form of `models.NAME.mock`, which they replace.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Map<String, Value>>")]
     pub mock: BTreeMap<String, MockConfig>,
-    /// The lines of sinks by their ids, all of them in order. Of a line, the keys that are given are compared.
+    /// The expected lines by the ids of sinks, complete and in order. Of each line, only the given keys are compared.
     #[serde(default)]
     pub expect: BTreeMap<String, Vec<Map<String, Value>>>,
-    /// Expressions by ids of sinks, which must be true of every line; they see its keys.
+    /// Expressions by the ids of sinks that must be true for every line; they can use its keys.
     #[serde(default)]
     pub check: BTreeMap<String, Vec<String>>,
-    /// The reasons for which records are dropped, in order; not compared unless given.
+    /// The reasons of the dropped records, in order; not compared unless given.
     #[serde(default)]
     pub dropped: Option<Vec<String>>,
-    /// The classes of errors by which records are rejected, in order; none unless given.
+    /// The error classes of the rejected records, in order; none unless given.
     #[serde(default)]
     pub rejected: Vec<String>,
 }

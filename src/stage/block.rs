@@ -46,12 +46,12 @@ pub trait RepeatBlock: Send + Sync {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFail {
-    /// It ends as it would outside the block, the earlier passes with it.
+    /// The record ends as it would outside a block; earlier passes are discarded.
     #[default]
     End,
-    /// It is again as it was before the pass, which counts as one.
+    /// The record is restored to its state before the pass; the pass counts, and the next one runs.
     Skip,
-    /// It goes on as it was before the pass; there is no further one.
+    /// The record is restored to its state before the pass and leaves the block.
     Stop,
 }
 
@@ -66,8 +66,8 @@ pub trait ForEachBlock: Send + Sync {
     /// How the elements are joined again; `None` if each becomes a record of its own.
     fn collect(&self) -> Option<&Collect>;
 
-    /// For a stage that asks several questions: those of a further round, which sees the record as it is once these have
-    /// been answered and folded. Without elements there is no further round. None by default.
+    /// For a stage that asks several questions: those of the next round, which are created from the record after
+    /// these have been answered and folded. If there are none, the rounds end. `None` by default.
     fn next_round(&self) -> Option<&dyn ForEachBlock> {
         None
     }

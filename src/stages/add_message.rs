@@ -22,22 +22,22 @@ const CALL: &str = "call";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddMessage {
-    /// The field that holds the conversation, a list of messages; where there is none, it is made.
+    /// The field that holds the conversation, a list of messages; it is created if the record does not have it.
     #[serde(default = "messages")]
     to: String,
-    /// A message of the user, as a Jinja template over the record's fields. Of `user`, `assistant`, `system` and `tool` one
-    /// is given.
+    /// A user message, as a Jinja template over the record's fields. Exactly one of `user`, `assistant`, `system` and
+    /// `tool` must be given.
     #[serde(default)]
     user: Option<String>,
-    /// A message of the assistant that no model writes now; `llm` with `continue` adds the model's own answers.
+    /// An assistant message from a template; to append a model's answer, use `llm` with `continue`.
     #[serde(default)]
     assistant: Option<String>,
-    /// A system message; most models take one only, as the first message.
+    /// A system message; most models accept only one, at the beginning.
     #[serde(default)]
     system: Option<String>,
-    /// The result of a tool. It is rendered for each call of the assistant's last message that has no result yet, and adds
-    /// a message for each; where there is no such call, none. The template sees `call`, with `index` (from 0), `name`,
-    /// `arguments` (an object) and `id`: `"{{ results[call.index].answer }}"`.
+    /// The result of a tool. The template is rendered once for each call in the assistant's last message that has no
+    /// result yet, and each becomes a message; without such calls nothing is appended. The template can use `call`,
+    /// with `index` (from 0), `name`, `arguments` (an object) and `id`: `"{{ results[call.index].answer }}"`.
     #[serde(default)]
     tool: Option<String>,
 }
@@ -50,14 +50,14 @@ const CONVERSATION: ProducedField = ProducedField::named_by(
     "to",
     "messages",
     FieldType::messages,
-    "The conversation with the new message at its end.",
+    "The conversation, ending with the new message.",
 );
 
 impl StageDescription for AddMessage {
     const NAME: &'static str = "add_message";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str =
-        "Adds a message of the user, the system or a tool to a conversation, which `llm` can continue.";
+    const PURPOSE: &'static str = "Appends a message of the user, the assistant, the system or a tool to a conversation, which `llm` \
+         can continue.";
     const MAKES: &'static [ProducedField] = &[CONVERSATION];
     const EXAMPLE: &'static str = r#"name: add-message-example
 models:
@@ -141,7 +141,7 @@ impl StageConfig for AddMessage {
     }
 }
 
-/// Checks a template that sees `call`, which records have only meanwhile.
+/// Checks a template that can use `call`, a field that exists only while the template is rendered.
 fn check_with_call(context: &mut CheckContext<'_>, at: &str, source: &str) {
     let before = context.has(CALL).then(|| context.type_of(CALL));
     let fields = [
@@ -254,7 +254,7 @@ fn open_calls(messages: Option<&Value>) -> Vec<OpenCall> {
         .collect()
 }
 
-/// The arguments of a call, which the API gives as JSON text; what is no JSON stays a text.
+/// The arguments of a call, which the API sends as JSON text; a text that is not JSON is kept as it is.
 fn arguments(written: Option<&Value>) -> Value {
     match written {
         Some(Value::String(text)) if text.trim().is_empty() => json!({}),

@@ -1,8 +1,8 @@
-//! `check_answer`: whether a final answer is the expected one.
+//! `check_answer`: checks whether a final answer is the expected one.
 //!
-//! Comes after the stages that make an answer, for questions whose answers are known. `find` tells where in a text the
-//! answer stands, `latex` makes it plain, `quantity` (with `units` and `words`) and `compare` judge it. An answer that
-//! is wrongly called correct is trained on, so whatever is not certain is unknown.
+//! For questions whose answers are known. `find` locates the final answer in a text, `latex` converts it to plain
+//! text, and `quantity` (with `units` and `words`) and `compare` compare it. An answer that is wrongly called correct
+//! ends up in training data, so whatever is not certain is unknown.
 
 mod compare;
 mod find;
@@ -32,37 +32,37 @@ use crate::stage::{
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckAnswer {
-    /// The field that holds the answer: a text in which the final answer stands, or a number.
+    /// The field that holds the answer: a text that contains the final answer, or a number.
     #[serde(default = "answer")]
     answer: String,
-    /// The field that holds the expected answer: a text that is nothing but the answer, a number, true or false; for a
-    /// set also a list.
+    /// The field that holds the expected answer: a text that consists of the answer only, a number, true or false;
+    /// with `set` also a list.
     #[serde(default = "expected")]
     expected: String,
-    /// What the answer is.
+    /// What kind of answer is compared.
     #[serde(default, rename = "as")]
     kind: AnswerKind,
-    /// Where the final answer stands. Rules are tried in order, and the first that finds something decides.
+    /// How the final answer is found in the text. Rules are tried in order; the first that finds something decides.
     #[serde(default = "find")]
     find: Vec<FindRule>,
-    /// With `number` and `set`: the decimal sign where a number can be read in two ways, such as `1,234`. Numbers that
-    /// can be read in one way only, such as `1.234,5`, need no setting.
+    /// With `number` and `set`: the decimal separator of numbers that can be read in two ways, such as `1,234`.
+    /// Others, such as `1.234,5`, need no setting.
     #[serde(default)]
     decimal: Option<DecimalSign>,
-    /// With `number` and `set`: the unit of numbers that are written without one, such as `km` or `%`. Without it, a
-    /// unit that only one of the two answers has is ignored.
+    /// With `number` and `set`: the unit of numbers that are written without one, such as `km` or `%`. Without this
+    /// setting, a unit that only one of the two answers has is ignored.
     #[serde(default)]
     unit: Option<String>,
-    /// With `number` and `set`: how much a number may differ, in the unit of the expected one, such as `0.01` or
-    /// `"1/2"`. Not at all by default: 0.33 is not 1/3.
+    /// With `number` and `set`: the allowed difference, in the unit of the expected answer, such as `0.01` or
+    /// `"1/2"`. None by default: 0.33 is not 1/3.
     #[serde(default)]
     tolerance: Option<ExactNumber>,
-    /// The field that becomes true or false, or null.
+    /// The field in which the result is stored: true, false or null.
     #[serde(default = "into")]
     into: String,
 }
 
-/// What an answer is.
+/// The kind of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AnswerKind {
@@ -70,20 +70,20 @@ pub(super) enum AnswerKind {
     /// `5 million`. 50% is 0.5. Common units are converted: 1.5 km is 1500 m.
     #[default]
     Number,
-    /// A text, compared without regard to case, white space and the punctuation around it.
+    /// A text, compared without regard to case, white space and surrounding punctuation.
     Text,
     /// The letter of a choice: `B`, `(B)`, `B) Paris`, `the answer is B`.
     Choice,
-    /// Several numbers or texts in any order: `{1, 2}`, `x = 1 or x = 2`.
+    /// Several numbers or texts, in any order: `{1, 2}`, `x = 1 or x = 2`.
     Set,
 }
 
-/// What a comparison finds.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Correct,
     Wrong,
-    /// It cannot be told.
+    /// Undecidable.
     Unknown,
 }
 
@@ -130,12 +130,12 @@ const CORRECT: ProducedField = ProducedField::named_by(
     "into",
     "correct",
     truth_or_null,
-    "Whether the answer is the expected one; null if that cannot be told: there is no final answer, or it can be read in two ways.",
+    "Whether the answer is the expected one; null if that is uncertain: there is no final answer, or it is ambiguous.",
 );
 const FOUND: ProducedField = ProducedField::new(
     "found",
     text_or_null,
-    "The final answer as it stands in the text; null if there is none.",
+    "The final answer as it is written in the text; null if there is none.",
 );
 
 impl StageDescription for CheckAnswer {
@@ -163,13 +163,13 @@ impl StageConfig for CheckAnswer {
             if self.kind == AnswerKind::Set { expected.or(FieldType::any_list()) } else { expected };
         context.needs_type("/expected", &self.expected, &expected);
         if self.find.is_empty() {
-            context.problem("/find", "no rule says where the answer stands").expected("one at least");
+            context.problem("/find", "no rule says how to find the answer").expected("one at least");
         }
         for (index, rule) in self.find.iter().enumerate() {
             let is_empty = matches!(rule, FindRule::After(mark) if mark.is_empty());
             if is_empty {
                 let at = format!("/find/{index}/after");
-                context.problem(&at, "an empty text is everywhere").expected("what stands before the answer");
+                context.problem(&at, "an empty text is everywhere").expected("the text before the answer");
             } else if *rule == FindRule::Whole && index + 1 < self.find.len() {
                 let at = format!("/find/{index}");
                 context.problem(&at, "`whole` always finds something, so the rules after it never apply");
@@ -258,7 +258,7 @@ impl AnswerChecker {
         let decimal = self.rules.decimal;
         match (Quantity::whole(expected, decimal), Quantity::find(found, decimal)) {
             (Some(expected), Some(found)) => self.rules.compare(&expected, &found),
-            // The same formula is the same number.
+            // Equal formulas are equal numbers.
             _ if compare::is_same_formula(expected, found) => Verdict::Correct,
             _ => Verdict::Unknown,
         }

@@ -1,8 +1,8 @@
-//! `choose`: takes the best, the worst, some, or a preference pair of the elements of a list, or the answer of the
-//! majority.
+//! `choose`: selects the best, the worst, a number of, or a preference pair of the elements of a list, or the
+//! majority's answer.
 //!
-//! Comes after `for_each`, which makes several answers to one question, and often after a stage that rates them.
-//! `choose/selection.rs` decides by the elements' values, `choose/texts.rs` tells which texts are equal.
+//! Usually follows a `for_each` that collects several answers to one question, and a stage that rates them.
+//! `choose/selection.rs` decides by the elements' values, `choose/texts.rs` determines which texts are equal.
 
 mod selection;
 #[cfg(test)]
@@ -24,46 +24,45 @@ use crate::stage::{
 };
 use crate::template::Expression;
 
-/// Takes elements of a list by their values.
+/// Selects elements of a list by their values.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Choose {
-    /// The field that holds the elements: a list of objects, as `for_each` collects them, or of texts.
+    /// The field that holds the elements: a list of objects such as `for_each` collects, or of texts.
     #[serde(default = "from")]
     from: String,
-    /// The name under which `by` sees an element.
+    /// The name of an element in `by`.
     #[serde(default = "element", rename = "as")]
     element: String,
-    /// What the elements are compared by: an expression that sees the record's fields and the element, such as
-    /// `candidate.score`; a number, or true or false. An element for which it is null is never taken. With `vote` it is
-    /// the answer that counts, of any type.
+    /// The value by which elements are compared: an expression over the record's fields and the element, such as
+    /// `candidate.score`, whose value is a number, true or false. Elements for which it is null are never selected.
+    /// With `vote` it is the answer that is counted, of any type.
     #[serde(default)]
     by: Option<String>,
-    /// What is taken.
+    /// What is selected.
     #[serde(default)]
     take: Take,
-    /// With `pair`: which of the lower elements is the rejected one; `worst` by default.
+    /// With `pair`: which of the lower elements becomes the rejected one; `worst` by default.
     #[serde(default)]
     rejected: Option<Rejected>,
-    /// With `pair`: how much the values of the two must differ at least, such as `1` or `"1/2"`. Compared exactly, as
-    /// decimals are written: 0.3 and 0.1 differ by 0.2. Pairs that are closer are dropped as `min_gap`.
+    /// With `pair`: the minimum difference of the two values, such as `1` or `"1/2"`. Decimals are compared exactly:
+    /// 0.3 and 0.1 differ by 0.2. If no pair differs by that much, the record is dropped as `min_gap`.
     #[serde(default)]
     min_gap: Option<ExactNumber>,
-    /// Which of several elements with the same value is taken, or which answer with the same number of votes: the first
-    /// of the list, one at random, or none, and the record is dropped as `tie`. By default `random`, and `drop` with
-    /// `vote`, where a tie means that there is no majority.
+    /// What happens if several elements have the same value, or several answers the same number of votes. `random` by
+    /// default; with `vote`, where a tie means that there is no majority, `drop`.
     #[serde(default)]
     ties: Option<Ties>,
-    /// With `pair`: the key of an element's text, `answer` by default. Two elements whose texts differ in white space
-    /// alone are never a pair.
+    /// With `pair`: the key of an element's text, `answer` by default. Elements whose texts differ only in white
+    /// space never become a pair.
     #[serde(default)]
     text: Option<String>,
-    /// The field that the element is put in, or the list of them with `top`.
+    /// The field in which the element is stored, or the list of elements with `top`.
     #[serde(default = "into")]
     into: String,
 }
 
-/// What is taken of a list.
+/// What is selected from a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Take {
@@ -72,36 +71,36 @@ pub(super) enum Take {
     Best,
     /// The element with the lowest value.
     Worst,
-    /// Any element, each as likely.
+    /// A random element.
     Random,
-    /// The best one as chosen, and a lower one as rejected.
+    /// A preference pair: the best element as chosen, and a lower one as rejected.
     Pair,
-    /// The first element that has the answer which most have. An element without an answer does not vote.
+    /// The first element with the most frequent answer. Elements without an answer do not vote.
     Vote,
-    /// So many elements, the best first; fewer if there are fewer.
+    /// This number of elements, the best first; fewer if there are fewer.
     Top(usize),
 }
 
-/// The rejected element of a pair.
+/// Which element of a pair is rejected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Rejected {
-    /// The one with the lowest value.
+    /// The element with the lowest value.
     #[default]
     Worst,
-    /// Any that is lower by `min_gap`, each as likely.
+    /// A random one of those that are lower by `min_gap`.
     Random,
 }
 
-/// What happens among equals.
+/// What happens in a tie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ties {
-    /// The record is dropped.
+    /// The record is dropped as `tie`.
     Drop,
-    /// The first of the list is taken.
+    /// The first in the list is selected.
     First,
-    /// One is drawn.
+    /// One is selected at random.
     Random,
 }
 
@@ -124,14 +123,18 @@ const CHOSEN: ProducedField = ProducedField::named_by(
     "into",
     "chosen",
     FieldType::any,
-    "The element that is taken; with `top` the list of those taken.",
+    "The selected element; with `top`, the list of selected elements.",
 );
 const REJECTED: ProducedField =
-    ProducedField::new("rejected", FieldType::any, "With `pair`: the element that is not preferred.");
+    ProducedField::new("rejected", FieldType::any, "With `pair`: the rejected element.");
 const VOTE: [ProducedField; 4] = [
-    ProducedField::new("vote.answer", FieldType::any, "With `vote`: the answer that most elements have."),
-    ProducedField::new("vote.count", FieldType::integer, "With `vote`: how many have it."),
-    ProducedField::new("vote.of", FieldType::integer, "With `vote`: how many elements have an answer."),
+    ProducedField::new("vote.answer", FieldType::any, "With `vote`: the most frequent answer."),
+    ProducedField::new(
+        "vote.count",
+        FieldType::integer,
+        "With `vote`: the number of elements with this answer.",
+    ),
+    ProducedField::new("vote.of", FieldType::integer, "With `vote`: the number of elements with any answer."),
     ProducedField::new("vote.share", FieldType::number, "With `vote`: `count` divided by `of`."),
 ];
 
@@ -139,7 +142,7 @@ impl StageDescription for Choose {
     const NAME: &'static str = "choose";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
-        "Takes the best elements of a list, a preference pair of them, or the answer of the majority.";
+        "Selects the best elements of a list, a preference pair, or the majority's answer.";
     const MAKES: &'static [ProducedField] = &[CHOSEN, REJECTED, VOTE[0], VOTE[1], VOTE[2], VOTE[3]];
     const EXAMPLE: &'static str = r#"name: choose-example
 models:
@@ -217,7 +220,7 @@ impl StageConfig for Choose {
 }
 
 impl Choose {
-    /// Reports options that `take` does not use, and those that it needs.
+    /// Reports options that `take` does not use, and missing ones that it needs.
     fn check_options(&self, context: &mut CheckContext<'_>) {
         let is_random = self.take == Take::Random;
         if self.by.is_none() && !is_random {
@@ -253,7 +256,7 @@ impl Choose {
         self.text.as_deref().unwrap_or(TEXT)
     }
 
-    /// The type of elements that have a text to compare: messages count as one.
+    /// The type of elements that have a text to compare; a list of messages counts as one.
     fn text_element(&self) -> FieldType {
         let text = FieldType::text().or(FieldType::any_list());
         FieldType::text().or(FieldType::object_of(vec![(self.text_key().to_owned(), text)], true))
@@ -317,7 +320,7 @@ impl Chooser {
     fn values(&self, record: &mut Record, elements: &[Value]) -> Result<Vec<Value>, StageError> {
         let Some(by) = &self.by else { return Ok(vec![Value::Null; elements.len()]) };
         let name = &self.options.element;
-        // A row may have a field that no check could know of.
+        // A row may have a field of this name that the check could not know.
         let shadowed = record.fields.get(name).cloned();
         let mut values = Vec::with_capacity(elements.len());
         let mut failed = None;

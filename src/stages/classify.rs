@@ -1,8 +1,8 @@
-//! `classify`: the probability of each of a few choices, by a model.
+//! `classify`: asks a model for the probability of each of a few choices.
 //!
-//! From the log probabilities of the tokens that the answer begins with, or from several sampled answers where a server gives
-//! none. A stage after it keeps what is certain (`filter`), or uses the probabilities as soft labels. It makes the questions
-//! and folds the answers; the engine asks them.
+//! The probabilities come from the log probabilities of the answer's first tokens or, if a server returns none, from
+//! several sampled answers. Later stages keep the records that are certain (`filter`) or use the probabilities as
+//! soft labels. This stage creates the questions and combines the answers; the engine asks the questions.
 
 mod choices;
 mod classification;
@@ -24,42 +24,42 @@ use super::{Role, StageDescription};
 use crate::pipeline::{CheckContext, FieldType, ProducedField, Provider, RESERVED_PARAMS};
 use crate::stage::{BuildContext, BuildError, Processor, QuestionSet, StageConfig};
 
-/// How far the two limits of `clamp` may be from adding up to 1.
+/// The tolerance within which the two limits of `clamp` must add up to 1.
 const TOLERANCE: f64 = 1e-9;
 
-/// Asks a model which of a few choices fits, and how probable each is.
+/// Asks a model which of a few choices applies, and how probable each is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Classify {
     /// The model to ask, by its name in `models`.
     model: String,
-    /// The labels, 2 to 20: a list, or a map of each to what it means, which the model is told.
+    /// The labels, from 2 to 20: a list, or a map from labels to their meanings, which are shown to the model.
     choices: Choices,
-    /// The question, as a Jinja template over the record's fields. The choices are shown below it with letters, and the
-    /// model is asked for a letter.
+    /// The question, as a Jinja template over the record's fields. The choices are listed below it with letters, and
+    /// the model is asked for a letter.
     #[serde(default)]
     question: Option<String>,
-    /// The field that holds a question of your own, in place of `question`: a text or a list of messages, as `prompt` makes
-    /// them. It shows the choices itself; the answer has to begin with a label. Labels of one token are best, such as
-    /// letters.
+    /// Instead of `question`: the field that holds a complete prompt, a text or a list of messages such as `prompt`
+    /// renders. It must list the choices itself and ask for an answer that begins with a label. Labels of one token,
+    /// such as letters, work best.
     #[serde(default)]
     input: Option<String>,
     /// Where the probabilities come from.
     #[serde(default)]
     method: Method,
-    /// The number of answers that are sampled where there are no log probabilities; 5 by default. They differ only with a
+    /// The number of answers to sample if there are no log probabilities; 5 by default. They differ only with a
     /// `temperature` above 0.
     #[serde(default)]
     samples: Option<u32>,
-    /// The order in which `question` shows the choices.
+    /// The order in which the choices are listed below `question`.
     #[serde(default)]
     order: Order,
-    /// The least and the largest probability of two choices, such as `[0.4, 0.6]`: what lies outside becomes the limit.
-    /// For models that are too sure, as those that reason first are.
+    /// For two choices: the limits to which probabilities are clamped, such as `[0.4, 0.6]`. Useful for overconfident
+    /// models, such as those that reason before they answer.
     #[serde(default)]
     clamp: Option<[f64; 2]>,
-    /// Sampling parameters of this stage, over those of the model. `top_logprobs` is 20 unless it is set here; some servers
-    /// give fewer.
+    /// Sampling parameters of this stage, which override those of the model. `top_logprobs` is 20 unless set here;
+    /// some servers return fewer.
     #[serde(default)]
     params: Map<String, Value>,
 }
@@ -68,28 +68,28 @@ pub(super) struct Classify {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Method {
-    /// From log probabilities; where the server gives none, from samples.
+    /// Log probabilities or, if the server returns none, samples.
     #[default]
     Auto,
-    /// From log probabilities; a record without any is rejected.
+    /// Log probabilities; records whose answers have none are rejected.
     Logprobs,
-    /// From the shares of several sampled answers.
+    /// The shares of several sampled answers.
     Samples,
 }
 
-/// The order in which choices are shown.
+/// The order in which choices are listed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
-    /// As they are declared.
+    /// In the declared order.
     #[default]
     Given,
-    /// As they are declared and from the last to the first; the mean of both, so that no place is preferred. Twice as many
-    /// questions.
+    /// In the declared order and in its reverse, with the mean of both as the result, which cancels position bias.
+    /// Doubles the number of questions.
     Both,
 }
 
-/// The number of samples where none is given.
+/// The default number of samples.
 const SAMPLES: u32 = 5;
 
 const LABEL: &str = "label";
@@ -101,19 +101,27 @@ impl StageDescription for Classify {
     const NAME: &'static str = "classify";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
-        "Asks a model which of a few choices fits a record, and gives the probability of each.";
+        "Asks a model which of a few choices applies to a record, and computes the probability of each.";
     const MAKES: &'static [ProducedField] = &[
-        ProducedField::new(LABEL, FieldType::text, "The most probable choice; of equal ones the first."),
+        ProducedField::new(
+            LABEL,
+            FieldType::text,
+            "The most probable choice; the first of several that are equally probable.",
+        ),
         ProducedField::new(
             "probabilities.NAME",
             FieldType::number,
-            "The probability of each choice, by its label; they add up to 1.",
+            "The probability of each choice, by label; they add up to 1.",
         ),
-        ProducedField::new(METHOD, FieldType::text, "Where they come from: `logprobs` or `samples`."),
+        ProducedField::new(
+            METHOD,
+            FieldType::text,
+            "The source of the probabilities: `logprobs` or `samples`.",
+        ),
         ProducedField::new(
             COVERAGE,
             FieldType::number,
-            "How much of the model's answers, from 0 to 1, named one of the choices at all.",
+            "The probability that an answer names any of the choices, from 0 to 1.",
         ),
     ];
     const EXAMPLE: &'static str = r#"name: classify-example
@@ -205,7 +213,7 @@ impl Classify {
         for (index, label) in labels.iter().enumerate().filter(|(index, _)| spellings.is_ambiguous(*index)) {
             let message = match label.trim().is_empty() {
                 true => format!("label {} is empty", index + 1),
-                false => format!("`{label}` cannot be told from another label"),
+                false => format!("`{label}` cannot be distinguished from another label"),
             };
             context.problem("/choices", message).expected("labels that differ in letters or digits");
         }
@@ -240,7 +248,7 @@ impl Classify {
         let provider = context.models.get(&self.model).map(|model| model.provider);
         if self.method == Method::Logprobs && provider == Some(Provider::Anthropic) {
             context
-                .problem("/method", format!("the API of `{}` gives no log probabilities", self.model))
+                .problem("/method", format!("the API of `{}` returns no log probabilities", self.model))
                 .expected("`samples`");
         }
         match self.samples {

@@ -25,14 +25,13 @@ use crate::text_file;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CotExpand {
-    /// Which conversations are made, in this order. For a model that should always reason, `[all]`. For one whose system
-    /// prompt says how much, all four with `cues_file`. All four without it is the form of the original generator:
-    /// nothing in a question says which of its answers is wanted, so a model learns to choose at random; use it to
-    /// reproduce that method, or choose one conversation a question later, by the field `cot`.
+    /// Which conversations are created, in this order. For a model that should always reason, use `[all]`; for a
+    /// model whose system prompt says how much to reason, all four with `cues_file`. All four without it reproduce
+    /// the original generator: the same question then has four answers and nothing says which is wanted, so a model
+    /// learns to choose at random, unless you select one conversation per question later, by the field `cot`.
     #[serde(default = "formats")]
     formats: Vec<Format>,
-    /// Writes the reasoning inside this tag, such as `think`; without it the steps stand before the answer
-    /// on a line of their own.
+    /// The tag around the reasoning, such as `think`; without it the steps precede the answer on a line of their own.
     #[serde(default)]
     tag: Option<String>,
     /// The field that holds the question.
@@ -41,22 +40,22 @@ pub(super) struct CotExpand {
     /// The field that holds the answer.
     #[serde(default = "answer")]
     answer: String,
-    /// The field that holds the reasoning: a list of steps, or a text such as `reasoning`, in which `llm` puts what
-    /// a model thought before it answered.
+    /// The field that holds the reasoning: a list of steps, or a text such as `reasoning`, in which `llm` stores the
+    /// model's reasoning.
     #[serde(default = "steps")]
     steps: String,
-    /// What a step is where the reasoning is a text.
+    /// What counts as a step if the reasoning is a text.
     #[serde(default)]
     text_steps: TextSteps,
-    /// A YAML file with a text for each of `formats`, such as `none: Answer directly, without showing your reasoning.`:
-    /// the conversations of a format begin with a system message of its text, joined with a sink's `system`. A
-    /// format that asks for steps which a record does not have is then left out, and a record for which none is left is
-    /// dropped as `no_reasoning`. A path that renders to nothing means no cues.
+    /// A YAML file with a text for each of `formats`, such as `none: Answer directly, without showing your
+    /// reasoning.` It becomes the system message of the conversations in that format, combined with a sink's
+    /// `system`. Formats that need more steps than a record has are left out, and a record with no format left is
+    /// dropped as `no_reasoning`. A path that renders to an empty text means no cues.
     #[serde(default)]
     cues_file: Option<String>,
 }
 
-/// How much reasoning stands before the answer.
+/// How much reasoning precedes the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
@@ -121,14 +120,19 @@ impl Format {
 impl StageDescription for CotExpand {
     const NAME: &'static str = "cot_expand";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str = "Makes several conversations of a question and answer, with more or less of its reasoning before the answer.";
+    const PURPOSE: &'static str = "Creates several conversations from a question and its answer, with more or less of the reasoning \
+         before the answer.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new(
             "messages",
             FieldType::messages,
             "The conversation: the question, and the answer with its reasoning before it; a cue first, with `cues_file`.",
         ),
-        ProducedField::new("cot", FieldType::text, "How much reasoning it shows: the name of its format."),
+        ProducedField::new(
+            "cot",
+            FieldType::text,
+            "The name of its format, which says how much reasoning it shows.",
+        ),
     ];
     const EXAMPLE: &'static str = r#"name: cot-expand-example
 models:

@@ -1,7 +1,7 @@
-//! `few_shot`: gives a record demonstrations from a file, which its prompt can show.
+//! `few_shot`: adds demonstrations from a file to a record, for its prompt to show.
 //!
-//! Comes before `prompt`. `demonstrations` reads the file and keeps a record from seeing itself, `bm25` finds the most
-//! similar rows.
+//! Precedes `prompt`. `demonstrations` reads the file and excludes the record itself and its group; `bm25` finds the
+//! most similar rows.
 
 mod bm25;
 mod demonstrations;
@@ -23,46 +23,47 @@ use crate::stage::{
     BuildContext, BuildError, Processor, StageConfig, StageError, Transform, TransformOutput,
 };
 
-/// The number of rows from which the types of a demonstration's fields are inferred.
+/// The number of rows from which the types of the fields are inferred.
 const PEEK: usize = 100;
 
-/// Gives a record demonstrations from a file.
+/// Adds demonstrations from a file to a record.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FewShot {
-    /// A JSONL file with a demonstration in each line, an object of any fields. At most 200,000.
+    /// A JSONL file with a demonstration per line, an object with any fields; at most 200,000 lines.
     path: String,
-    /// How many demonstrations a record gets; fewer only if the file has no more that it may see.
+    /// The number of demonstrations for each record; fewer only if the file has no more that the record may use.
     #[serde(default = "k")]
     k: usize,
-    /// Which demonstrations a record gets.
+    /// How demonstrations are selected.
     #[serde(default)]
     by: Selection,
-    /// The field of the record whose text is compared with the demonstrations: `similar` needs it. A demonstration with
-    /// the same text is the record itself, and never shown to it.
+    /// The field of the record whose text is compared with the demonstrations; required with `similar`. A
+    /// demonstration with the same text is taken for the record itself and never used.
     #[serde(default)]
     field: Option<String>,
-    /// The field of the demonstrations that is compared with `field`; of the same name by default.
+    /// The field of the demonstrations that is compared with `field`; by default the same name.
     #[serde(default)]
     example_field: Option<String>,
-    /// The field, of records and demonstrations, that says what belongs together: a text or a list of texts. A record
-    /// sees no demonstration of its group. A demonstration without it is a group of its own, as a row of `ingest`.
+    /// The field of records and demonstrations with the group that they belong to: a text or a list of texts. A
+    /// record never gets demonstrations of its own group. A demonstration without this field is a group of its own,
+    /// named like a row that `ingest` reads from the file.
     #[serde(default = "group")]
     group: String,
-    /// The field that becomes the list of demonstrations: the most similar first, or in the order drawn.
+    /// The field in which the list of demonstrations is stored, the most similar first or in the order drawn.
     #[serde(default = "into")]
     into: String,
 }
 
-/// Which demonstrations a record gets.
+/// How demonstrations are selected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Selection {
-    /// Any, drawn for each record.
+    /// At random, for each record anew.
     #[default]
     Random,
-    /// Those whose texts share the most words with the record's, rare words counting more (BM25). Where too few share
-    /// a word, the rest is drawn.
+    /// The most similar by the words that their texts share with the record's text (BM25). If fewer than `k` share a
+    /// word, the rest are drawn at random.
     Similar,
 }
 
@@ -82,13 +83,14 @@ const EXAMPLES: ProducedField = ProducedField::named_by(
     "into",
     "examples",
     FieldType::any_list,
-    "The demonstrations: objects with the fields of the file.",
+    "The demonstrations: objects with the fields that they have in the file.",
 );
 
 impl StageDescription for FewShot {
     const NAME: &'static str = "few_shot";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str = "Gives a record demonstrations from a file for its prompt: drawn at random, or the most similar ones.";
+    const PURPOSE: &'static str = "Adds demonstrations (few-shot examples) from a file to a record: a random selection, or the most \
+         similar ones.";
     const MAKES: &'static [ProducedField] = &[EXAMPLES];
     const EXAMPLE: &'static str = r#"name: few-shot-example
 models:
@@ -222,11 +224,11 @@ impl Transform for Demonstrator {
 }
 
 impl Demonstrator {
-    /// Draws demonstrations that the record may see until there are enough.
+    /// Draws demonstrations that are allowed for the record until there are enough.
     fn draw(&self, record: &Record, own: &Own, chosen: &mut Vec<usize>) {
         let all = self.demonstrations.len();
         let mut taken: HashSet<usize> = chosen.iter().copied().collect();
-        // A few are seldom refused; if they are, all are tried.
+        // Few draws are usually enough; otherwise all rows are tried.
         for tried in [self.options.k.saturating_mul(4).saturating_add(16).min(all), all] {
             if chosen.len() >= self.options.k {
                 return;
@@ -295,12 +297,12 @@ mod tests {
         let ask = |question: &str| shown(&*part, 0, json!({ "question": question }));
         assert_eq!(ask("Why does my sourdough not rise?"), [2, ask("Why does my sourdough not rise?")[1]]);
         assert_eq!(ask("Bread baked at home"), [1, 2]);
-        // Itself, in whatever case and spacing.
+        // The record itself, regardless of case and white space.
         assert_eq!(ask(" how is  bread baked? ")[0], 0);
         assert!(!ask("How is bread baked?").contains(&1));
         let part = stage(&file, json!({"k": 4, "by": "similar", "field": "q", "example_field": "question"}));
         assert_eq!(shown(&*part, 0, json!({"q": "How is bread baked?"})).len(), 3);
-        // What shares no word is drawn to fill up.
+        // Rows that share no word are drawn to fill up.
         assert_eq!(shown(&*part, 0, json!({"q": "xyz"})).len(), 4);
     }
 
@@ -314,7 +316,7 @@ mod tests {
             assert_eq!(found, [0, 3]);
             assert_eq!(shown(&*part, item, json!({"topic": ["tea", "sea", "bread"]})), [0; 0]);
         }
-        // A row that `ingest` read from the same file knows its line.
+        // A row that `ingest` read from the same file has the same group as its line.
         let part = stage(&file, json!({"k": 4}));
         let group = json!([format!("{}:2", file.path().to_str().unwrap())]);
         assert!(!shown(&*part, 0, json!({ "group": group })).contains(&1));

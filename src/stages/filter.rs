@@ -25,14 +25,14 @@ const OTHER_ENDS: [&str; 3] = ["ok", "rejected", "unrouted"];
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
-    /// The condition: an expression over the record's fields, such as `score >= 4`. A record for which it is true
-    /// goes on; one for which it has no value is rejected.
+    /// The condition: an expression over the record's fields, such as `score >= 4`. Records for which it is true are
+    /// kept; a record for which it has no value is rejected.
     keep_if: String,
-    /// Why the others are dropped, as summaries count them: a short word such as `low_score`.
+    /// The reason under which the other records are counted as dropped: a short word such as `low_score`.
     #[serde(default = "reason")]
     reason: String,
-    /// A YAML file of named lists of regular expressions, which the condition sees as `patterns`: `answer is not
-    /// search(patterns)`, or `search(patterns.en)` for one list. Case does not count. May name `vars`.
+    /// A YAML file of named lists of regular expressions, available to the condition as `patterns`: `answer is not
+    /// search(patterns)`, or `search(patterns.en)` for one list. They match without regard to case. May name `vars`.
     #[serde(default)]
     patterns: Option<String>,
 }

@@ -25,39 +25,39 @@ const MOST_ELEMENTS: u32 = 10_000;
 /// Names that have another meaning.
 const RESERVED: [&str; 6] = [FOR_EACH, "repeat", "previous", "record", "id", "vars"];
 
-/// Brings each element of a list through the stages inside it.
+/// Runs its stages on each element of a list.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ForEach {
-    /// The elements: a field that holds a list, or an expression that gives one; or a number, for the elements 0, 1, 2,
-    /// ... below it. At most 10,000 of one record.
+    /// The elements: a field that holds a list, or an expression whose value is one; or a number N, for the elements
+    /// 0 to N-1. At most 10,000 per record.
     #[serde(rename = "in")]
     elements: NumberOrExpression,
     /// The field that holds the element.
     #[serde(default = "element", rename = "as")]
     element: String,
-    /// Joins the elements to one record again. Without it each goes on as a record of its own.
+    /// Collects the results of the elements in one record. Without it, each element becomes a record of its own.
     #[serde(default)]
     collect: Option<CollectConfig>,
-    /// The elements that must come through, with `collect`; with fewer the record is rejected. 1 by default; 0 lets a
-    /// list be empty.
+    /// With `collect`: the minimum number of elements that must succeed, 1 by default; with fewer the record is
+    /// rejected. 0 allows an empty list.
     #[serde(default)]
     at_least: Option<usize>,
-    /// The stages that each element goes through, in order; each a map with one key, its type. They see
+    /// The stages that run on each element, in order, each a map with one key, its type. They can use
     /// `for_each.index` and `for_each.count`.
     #[schemars(with = "Vec<Value>")]
     #[expect(dead_code, reason = "read stage by stage, where each has its place in the file")]
     stages: IgnoredAny,
 }
 
-/// How the elements become one record again.
+/// How the results of the elements are collected in one record.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CollectConfig {
-    /// The field that becomes a list, with an entry for each element that came through, in order.
+    /// The field that receives the list, with an entry for each element that succeeded, in order.
     into: String,
-    /// What is taken of each element's record. An entry holds these fields, and the element's `index` (from 0); other
-    /// fields that are made in the block are gone after it.
+    /// The fields of each element's record that an entry holds, in addition to the element's `index` (from 0). Other
+    /// fields set in the block do not exist after it.
     fields: Vec<String>,
 }
 
@@ -70,24 +70,21 @@ const ELEMENT: ProducedField = ProducedField::named_by("as", "element", FieldTyp
 impl StageDescription for ForEach {
     const NAME: &'static str = "for_each";
     const ROLE: Role = Role::Block;
-    const PURPOSE: &'static str = "Brings each element of a list through the stages inside it, side by side, and joins them again or lets each go on.";
+    const PURPOSE: &'static str = "Runs its stages on each element of a list, concurrently, and collects the results in one record or \
+         passes each on by itself.";
     const MAKES: &'static [ProducedField] = &[
         ELEMENT,
         ProducedField::new(
             "for_each.index",
             FieldType::integer,
-            "In the block: which element of the record it is, from 0.",
+            "In the block: the index of the element, from 0.",
         ),
-        ProducedField::new(
-            "for_each.count",
-            FieldType::integer,
-            "In the block: how many elements the record has.",
-        ),
+        ProducedField::new("for_each.count", FieldType::integer, "In the block: the number of elements."),
         ProducedField::named_by(
             "collect.into",
             "FIELD",
             FieldType::any_list,
-            "After the block, with `collect`: objects with `index` and the fields that are collected.",
+            "After the block, with `collect`: objects with `index` and the collected fields.",
         ),
     ];
     const EXAMPLE: &'static str = r#"name: for-each-example

@@ -20,7 +20,7 @@ const BATCH: u64 = 256;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Generate {
-    /// How many records; without it there is no end, and a run needs `--limit`.
+    /// The number of records; without it there is no end, and a run needs `--limit`.
     #[serde(default)]
     count: Option<u64>,
 }
@@ -29,13 +29,13 @@ impl StageDescription for Generate {
     const NAME: &'static str = "generate";
     const ROLE: Role = Role::Source;
     const PURPOSE: &'static str =
-        "Makes numbered records, so that a pipeline can start from nothing: the field `row` counts from 0.";
+        "Creates numbered records, for a pipeline without input; the field `row` counts from 0.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new("row", FieldType::integer, "The record's number, from 0."),
         ProducedField::new(
             "group",
             FieldType::texts,
-            "The record itself, so that `split` may tear all of them apart.",
+            "The record alone, so that `split` may assign each record independently.",
         ),
     ];
     const EXAMPLE: &'static str = "\

@@ -1,8 +1,9 @@
-//! `judge`: has a model rate the candidates of a record, or the record itself, or prefer one of two.
+//! `judge`: has a model rate the candidates of a record, or the record itself, or compare two candidates.
 //!
-//! Stands anywhere after the source part, often after a `for_each` that collects candidates. `questions` plans what is
-//! asked about a record (votes, orders, aspects), `prompt` renders each question, `answer` reads what the model says, and
-//! `fold` makes fields of the answers; the engine asks. `judgement` is what is kept for the report.
+//! Allowed anywhere after the source part, often used after a `for_each` that collects candidates. `questions` plans
+//! the questions about a record (votes, orders, aspects), `prompt` renders each, `answer` parses the model's answer,
+//! and `fold` combines the answers into fields; the engine asks the questions. `judgement` defines what is stored for
+//! the report.
 
 mod answer;
 mod check;
@@ -30,90 +31,91 @@ use super::{Role, StageDescription};
 use crate::pipeline::{FieldType, ProducedField};
 use crate::stage::{BuildContext, BuildError, Collect, OnError, Processor, QuestionSet, StageConfig};
 
-/// The field of a question while it is asked.
+/// The field that holds a question's data while it is asked.
 const JUDGING: &str = "judging";
 
-/// Has a model rate texts, or say which of two is better.
+/// Has a model rate texts, or compare two.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Judge {
     /// The model that judges, by its name in `models`.
     model: String,
-    /// The field that holds the candidates: a list of objects, as `for_each` collects them, or of texts, which become
-    /// objects. All are shown in one question. Without it the record itself is judged.
+    /// The field that holds the candidates: a list of objects such as `for_each` collects, or of texts, which are
+    /// converted to objects. All candidates are shown in one question. Without `of`, the record itself is judged.
     #[serde(default)]
     of: Option<String>,
-    /// The field that holds the text to judge, in each candidate or in the record.
+    /// The field with the text to judge, in each candidate or in the record.
     #[serde(default = "text")]
     text: String,
-    /// What the texts answer: a Jinja template over the record's fields, which the model sees before them. It may also
-    /// say what a judge should know, such as a correct answer.
+    /// The question or task that the texts respond to, shown before them: a Jinja template over the record's fields.
+    /// It may include what a judge should know, such as a reference answer.
     #[serde(default)]
     question: Option<String>,
-    /// `rate` gives a number for each aspect; `pairwise` says which of two candidates is better.
+    /// What the model is asked for.
     #[serde(default)]
     mode: Mode,
-    /// What is rated: names, each with a rubric that says what the numbers mean. For `pairwise` they are what counts.
+    /// The aspects to rate, by name, each with a rubric that says what the ratings mean. With `pairwise`, the
+    /// criteria for the comparison.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     aspects: Map<String, Value>,
-    /// A YAML file of such names and rubrics. `config/aspects.yaml` has four.
+    /// A YAML file of aspects and their rubrics, such as `config/aspects.yaml`, which has four.
     #[serde(default)]
     aspects_file: Option<String>,
-    /// The lowest and the highest rating; ratings are whole numbers. `[1, 5]` by default.
+    /// The lowest and highest rating; ratings are whole numbers. `[1, 5]` by default.
     #[serde(default)]
     scale: Option<[i64; 2]>,
-    /// The aspects that may not apply to a text; their rating may be `N/A`, which counts neither as a number nor as
-    /// missing.
+    /// The aspects that may not apply to every text. They may be rated `N/A`, which is ignored in the mean and does
+    /// not count as missing.
     #[serde(default)]
     not_applicable: Vec<String>,
-    /// Asks for each aspect in a question of its own, so that one rating does not color the next.
+    /// Whether each aspect is rated in a separate question, so that one rating does not influence the next.
     #[serde(default)]
     separate: bool,
-    /// The order in which candidates are shown. Judges prefer places: `shuffled` draws an order for each question, `both`
-    /// asks twice, in a drawn order and in its reverse, `given` keeps the order of the list. `shuffled` by default.
+    /// The order in which candidates are shown, since judges have a position bias. `shuffled` by default.
     #[serde(default)]
     order: Option<Order>,
-    /// How often each question is asked. Every vote is kept; a rating is the mean of its votes, a preference what more
-    /// than half of them say.
+    /// The number of times each question is asked. Every vote is stored; a rating is the mean of its votes, and a
+    /// candidate is preferred if more than half of the votes prefer it.
     #[serde(default = "votes")]
     votes: u32,
-    /// The system message, as a Jinja template, instead of the one that is built in.
+    /// A system message that replaces the built-in one, as a Jinja template.
     #[serde(default)]
     system: Option<String>,
-    /// A file that holds the system message's template.
+    /// A file with the template of the system message.
     #[serde(default)]
     system_file: Option<String>,
-    /// The user message, as a Jinja template, instead of the one that is built in. It sees the record's fields and
-    /// `judging`: its `texts` in the order to show, `question`, `aspects` (each with `name`, `rubric`,
-    /// `not_applicable`), `low`, `high`, `list` (whether there is `of`), and `form`, the JSON that the answer must be.
+    /// A user message that replaces the built-in one, as a Jinja template. It can use the record's fields and
+    /// `judging`, with `texts` in the order to show, `question`, `aspects` (each with `name`, `rubric`,
+    /// `not_applicable`), `low`, `high`, `list` (whether `of` is set), and `form`, the JSON form of the answer.
     #[serde(default)]
     user: Option<String>,
-    /// A file that holds the user message's template.
+    /// A file with the template of the user message.
     #[serde(default)]
     user_file: Option<String>,
-    /// Sampling parameters of this stage, over those of the model.
+    /// Sampling parameters of this stage, which override those of the model.
     #[serde(default)]
     params: Map<String, Value>,
-    /// What to do with an answer that cannot be read: steps as those of `parse`. After the last its ratings are
-    /// `missing`, which is no number; where it is `reject`, the record is given up. Asks once more by default.
+    /// What to do if an answer cannot be parsed: the same steps as in `parse`. If they all fail, the answer's ratings
+    /// are missing, or with `reject` as the last step the record is rejected. By default the question is asked once
+    /// more.
     #[serde(default = "on_error")]
     #[schemars(extend("default" = [{"retry": 1}]))]
     on_error: OnErrorSteps,
-    /// The field that says how it was judged: for each question its vote, the candidates in the order shown (`slots`,
-    /// positions in the list), and what was answered. Kept in `provenance/` too, where the report finds it.
+    /// The field in which the details are stored: for each question its vote, the candidates in the order shown
+    /// (`slots`, their positions in the list), and the answer. They are also stored in `provenance/`, for the report.
     #[serde(default = "into")]
     into: String,
 }
 
-/// What is asked.
+/// What the model is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Mode {
-    /// A number for each text and aspect.
+    /// A rating of each text for each aspect.
     #[default]
     Rate,
-    /// Which of two texts is better.
+    /// Which of two candidates is better.
     Pairwise,
 }
 
@@ -121,10 +123,10 @@ enum Mode {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Order {
-    /// In an order that is drawn for each question.
+    /// In a random order, drawn for each question.
     #[default]
     Shuffled,
-    /// In a drawn order, and again in its reverse.
+    /// Twice, in a random order and in its reverse.
     Both,
     /// In the order of the list.
     Given,
@@ -157,31 +159,33 @@ const JUDGEMENT: ProducedField = ProducedField::named_by(
     "into",
     "judgement",
     FieldType::object,
-    "How it was judged: `judged`, `scale`, `aspects`, and `questions` with `vote`, `slots` and what was answered.",
+    "The details: `judged`, `scale`, `aspects`, and `questions` with `vote`, `slots` and the answer.",
 );
 
 impl StageDescription for Judge {
     const NAME: &'static str = "judge";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str = "Has a model rate candidates or the record by aspects, or prefer one of two; asks as often as it takes.";
+    const PURPOSE: &'static str = "Has a model rate candidates or the record by aspects, or compare two candidates, with repeated \
+         votes and varied orders.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new(
             "ratings.NAME",
             score,
-            "The number of each aspect; null where the model gave none, or said that it does not apply. With `of` \
-             in each candidate, like the next two.",
+            "The rating of each aspect; null if it is missing or the aspect does not apply. With `of`, this \
+             field and the next two are set in each candidate.",
         ),
         ProducedField::new(REASONS, FieldType::object, "The model's reason for each rating."),
         ProducedField::new(
             SCORE,
             score,
-            "The mean of the numbers, without aspects that do not apply; null if a number is missing.",
+            "The mean of the ratings, without aspects that do not apply; null if a rating is missing.",
         ),
         ProducedField::new(
             PREFERRED,
             preferred,
-            "With `pairwise`, instead of these: the `index` of the better candidate, null for a tie or without an \
-             answer. Two orders that contradict each other are a tie.",
+            "With `pairwise`, instead of the fields above: the `index` of the better candidate; null for a \
+             tie or if there is no answer. If the answers in the two orders contradict each other, the \
+             result is a tie.",
         ),
         JUDGEMENT,
     ];
@@ -277,7 +281,7 @@ impl Judge {
     }
 }
 
-/// The template of a message: the user's own, inline or in a file, or the one that is built in.
+/// The template of a message: the configured one, inline or in a file, or the built-in one.
 fn template(
     context: &BuildContext,
     inline: &Option<String>,

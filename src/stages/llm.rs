@@ -33,33 +33,34 @@ const ANSWERED_BY: &str = "answered_by";
 pub(super) struct Llm {
     /// The model to ask, by its name in `models`.
     model: String,
-    /// The field that holds the question, `prompt` by default: a text, which is asked as one user message, or a list of messages
-    /// with `role` and `content`. Messages are sent with their `tool_calls`, `tool_call_id`, `function_call`,
-    /// `name`, `refusal`, `audio`, `reasoning_content`, `reasoning`, `reasoning_details`, `prefix` and `partial`,
-    /// where they have any of these; what else stands in them is not sent.
+    /// The field that holds the question, `prompt` by default: a text, which is sent as one user message, or a list
+    /// of messages with `role` and `content`. Of a message's other keys, `tool_calls`, `tool_call_id`,
+    /// `function_call`, `name`, `refusal`, `audio`, `reasoning_content`, `reasoning`, `reasoning_details`, `prefix`
+    /// and `partial` are sent, the rest is not.
     #[serde(default)]
     #[schemars(default = "input")]
     input: Option<String>,
-    /// The field that holds a conversation, a list of messages as `add_message` makes one, in place of `input`: all of it
-    /// is the question, and the answer is added to it as the assistant's message, with its `tool_calls` where it has any.
-    /// The answer's text goes to `output` too.
+    /// Instead of `input`: the field that holds a conversation, a list of messages such as `add_message` creates. All
+    /// of it is sent, and the answer is appended to it as an assistant message, with its `tool_calls` if it has any.
+    /// The answer's text is stored in `output` too.
     #[serde(default, rename = "continue")]
     continues: Option<String>,
-    /// The field the answer's text is put in. Reasoning that the model gives apart from its answer
-    /// (`reasoning_content`, or `<think>...</think>` in front of it) goes to `reasoning`, and that field is removed
-    /// when there is none. `cot_expand: {steps: reasoning}` makes conversations of it. `answered_by` says who
-    /// answered: the model, by its name in `models`; `heuristic` where the heuristic stood in for it (`--no-llm`,
-    /// `on_error` of `parse`), and from then on for all that is made of the record; or `mock`.
+    /// The field in which the answer's text is stored. Reasoning that the model returns separately from its answer
+    /// (`reasoning_content`, or `<think>...</think>` before it) is stored in `reasoning`, which is removed if there
+    /// is none. `cot_expand: {steps: reasoning}` turns it into conversations. `answered_by` names who answered: the
+    /// model, by its name in `models`; `mock`; or `heuristic` if the heuristic replaced the model (`--no-llm`,
+    /// `on_error` of `parse`), also in all later answers and records that depend on it.
     #[serde(default = "output")]
     output: String,
-    /// Sampling parameters of this stage, over those of the model: `temperature`, `max_tokens`, ...
+    /// Sampling parameters of this stage, which override those of the model: `temperature`, `max_tokens`, ...
     #[serde(default)]
     params: Map<String, Value>,
-    /// The field that holds the tools which the model may call: a list, as the API takes it. Where a record has none,
-    /// none are sent.
+    /// The field that holds the tools which the model may call, as a list in the API's format. A record without them
+    /// is asked without tools.
     #[serde(default)]
     tools: Option<String>,
-    /// What else of the answer is kept, each in a field of its name; the field is removed where there is none.
+    /// Further parts of the answer that are stored, each in a field of the same name; the field is removed if the
+    /// answer has none.
     #[serde(default)]
     keep: Vec<Keep>,
 }
@@ -68,11 +69,11 @@ pub(super) struct Llm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Keep {
-    /// The texts of all answers, where `n` asks for several; `output` has the first.
+    /// The texts of all answers if `n` requests several; `output` has the first.
     Choices,
-    /// The log probabilities, as the server gives them.
+    /// The log probabilities, as the server returns them.
     Logprobs,
-    /// The calls of tools, as the server gives them.
+    /// The tool calls, as the server returns them.
     ToolCalls,
     /// Why the model stopped, as the server says: `stop`, or `length` where the answer was cut off at `max_tokens`.
     FinishReason,
@@ -122,32 +123,32 @@ const CONVERSATION: ProducedField = ProducedField::named_by(
     "continue",
     "FIELD",
     FieldType::messages,
-    "The conversation with the answer as its last message, with `continue`.",
+    "With `continue`: the conversation with the answer as its last message.",
 );
 
 impl StageDescription for Llm {
     const NAME: &'static str = "llm";
     const ROLE: Role = Role::Ask;
-    const PURPOSE: &'static str = "Puts a record's messages to a model and keeps the answer.";
+    const PURPOSE: &'static str = "Sends a record's messages to a model and stores the answer.";
     const MAKES: &'static [ProducedField] = &[
         COMPLETION,
         CONVERSATION,
         ProducedField::new(
             REASONING,
             FieldType::text,
-            "What the model thought before it answered; no field where it did not.",
+            "The model's reasoning before its answer; the field is absent if there is none.",
         ),
         ProducedField::new(ANSWERED_BY, FieldType::text, "Who answered: the model, `heuristic` or `mock`."),
-        ProducedField::new(CHOICES, FieldType::texts, "The texts of all answers, with `keep: [choices]`."),
+        ProducedField::new(CHOICES, FieldType::texts, "With `keep: [choices]`: the texts of all answers."),
         ProducedField::new(
             LOGPROBS,
             FieldType::any,
-            "The log probabilities as the server gives them, with `keep: [logprobs]`.",
+            "With `keep: [logprobs]`: the log probabilities as the server returns them.",
         ),
         ProducedField::new(
             TOOL_CALLS,
             FieldType::any_list,
-            "The calls of tools as the server gives them, with `keep: [tool_calls]`.",
+            "With `keep: [tool_calls]`: the tool calls as the server returns them.",
         ),
         ProducedField::new(
             FINISH_REASON,

@@ -32,34 +32,34 @@ pub(super) struct Parse {
     /// The field that holds the answer's text.
     #[serde(default = "input")]
     input: String,
-    /// The JSON schema that the answer must meet. It is sent with the question where the model's
-    /// `structured_output` allows it.
+    /// The JSON schema that the answer must match. It is sent with the question if the model's `structured_output`
+    /// allows it.
     #[serde(default)]
     schema: Option<Value>,
-    /// A file that holds the JSON schema.
+    /// A file with the JSON schema.
     #[serde(default)]
     schema_file: Option<String>,
-    /// The field that the whole JSON value is put in; without it, the properties of the JSON object
-    /// become fields of the record.
+    /// The field in which the whole JSON value is stored; without it, the properties of the JSON object become fields
+    /// of the record.
     #[serde(default)]
     into: Option<String>,
-    /// Conditions that the answer must meet beyond its schema, each under a name of its own. One that is false is an
-    /// error of the answer: the model is shown its message, and a record that is given up is rejected with its name.
-    /// One that cannot be judged, because its expression fails, rejects the record without asking again.
+    /// Named conditions that the answer must meet in addition to the schema. If one is false, the answer is invalid:
+    /// the model is shown the condition's message when it is asked again, and if no valid answer comes, the record is
+    /// rejected with the condition's name as the class. If its expression fails, the record is rejected without
+    /// asking again.
     #[serde(default)]
     checks: Checks,
-    /// A YAML file of named lists of regular expressions, which checks see as `patterns`: `not question is
-    /// search(patterns)`, or `search(patterns.en)` for one list. Case does not count.
+    /// A YAML file of named lists of regular expressions, available to checks as `patterns`: `not question is
+    /// search(patterns)`, or `search(patterns.en)` for one list. They match without regard to case.
     #[serde(default)]
     patterns: Option<String>,
-    /// Fields of the answer that are kept in `provenance/` too: what belongs to the making of a record and not in
-    /// the data, such as the words of a source that an answer rests on.
+    /// Fields of the answer that are also stored in `provenance/`, such as the quotations from a source that support
+    /// an answer and do not belong in the data.
     #[serde(default)]
     provenance: Vec<String>,
-    /// What to do with an answer that is no JSON, is cut off, does not meet the schema or fails a check: one step or
-    /// a list of steps, taken in order.
-    /// `{retry: N}` asks again at most N times and shows the model what was wrong, `heuristic` lets the
-    /// heuristic provider answer, `reject` gives the record up.
+    /// What to do if the answer is not JSON, is truncated, does not match the schema or fails a check: one step, or a
+    /// list of steps that are tried in order. `{retry: N}` asks again at most N times and shows the model what was
+    /// wrong, `heuristic` has the heuristic provider answer, `reject` rejects the record.
     #[serde(default)]
     on_error: OnErrorSteps,
 }
@@ -71,19 +71,19 @@ fn input() -> String {
 impl StageDescription for Parse {
     const NAME: &'static str = "parse";
     const ROLE: Role = Role::AnswerParser;
-    const PURPOSE: &'static str =
-        "Reads a model's answer as JSON, checks it against a schema and conditions, and makes fields of it.";
+    const PURPOSE: &'static str = "Parses a model's answer as JSON, checks it against a schema and conditions, and stores it in \
+         fields.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new(
             "PROPERTY",
             FieldType::any,
-            "Each property of the answer, as the schema declares it; without a schema, whatever the answer has.",
+            "Each property of the answer: those that the schema declares, or all if there is no schema.",
         ),
         ProducedField::named_by(
             "into",
             "FIELD",
             FieldType::any,
-            "The whole value, with `into`; no properties then.",
+            "With `into`: the whole value, instead of its properties.",
         ),
     ];
     const EXAMPLE: &'static str = r#"name: parse-example

@@ -26,18 +26,18 @@ use crate::text_file;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlanQuestions {
-    /// The JSON file of question types: how many of each, how hard, and what the prompt says about them.
+    /// A JSON file of question types, with the number, difficulty and instruction of each.
     #[serde(default = "types_path")]
     types: String,
-    /// Plan these types only, by name.
+    /// The names of the only types to plan.
     #[serde(default)]
     only: Vec<String>,
-    /// Leave these types out, by name.
+    /// The names of types to leave out.
     #[serde(default)]
     skip: Vec<String>,
-    /// The most typed questions that a section has for each of its facts; where more would be planned, a draw says
-    /// which stay. Typed questions are those whose type's `count` is a percentage of the facts. Without it each such type
-    /// is asked once at least, so that a section of one fact is asked about that by every type.
+    /// The maximum number of typed questions for each fact of a section; of more, a random selection is kept. Typed
+    /// questions are those whose type has a percentage of the facts as its `count`. Without a maximum, every such
+    /// type is asked at least once, even about a section with a single fact.
     #[serde(default)]
     typed_per_fact: Option<f64>,
 }
@@ -57,22 +57,22 @@ fn integer_or_null() -> FieldType {
 impl StageDescription for PlanQuestions {
     const NAME: &'static str = "plan_questions";
     const ROLE: Role = Role::SourceTransform;
-    const PURPOSE: &'static str = "Turns each section into one record per question to ask about it: one for each fact, a summary, and \
-         a share of the other types in `config/question_types.json`.";
+    const PURPOSE: &'static str = "Creates one record for each question to ask about a section: one for each fact, a summary, and a \
+         share of the other types in `config/question_types.json`.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new("question_type", FieldType::text, "The type, by its name in the file."),
         ProducedField::new("difficulty", FieldType::text, "`EASY`, `MEDIUM` or `HARD`."),
-        ProducedField::new("instruction", FieldType::text, "What the prompt is told of the type."),
+        ProducedField::new("instruction", FieldType::text, "The type's instruction for the prompt."),
         ProducedField::new(
             "fact",
             text_or_null,
-            "The fact to ask about; null where the type asks about none.",
+            "The fact to ask about; null for types that are not about a fact.",
         ),
         ProducedField::new("fact_number", integer_or_null, "Its number in the section, from 1."),
         ProducedField::new(
             "companion.key",
             FieldType::text,
-            "The key of the other section; `companion` is null where the type asks about one alone.",
+            "The key of a second section; `companion` is null for types that are about one section.",
         ),
         ProducedField::new("companion.number", FieldType::integer, "As in `section`."),
         ProducedField::new("companion.title", FieldType::text, "As in `section`."),
@@ -86,11 +86,11 @@ impl StageDescription for PlanQuestions {
             "The question's number among those of the section, from 1.",
         ),
         ProducedField::new("variant", FieldType::integer, "Its number among those of its type, from 1."),
-        ProducedField::new("variants", FieldType::integer, "How many of its type there are."),
+        ProducedField::new("variants", FieldType::integer, "The number of questions of its type."),
         ProducedField::new(
             "group",
             FieldType::texts,
-            "The keys of its sections: what `split` keeps together.",
+            "The keys of its sections; `split` keeps records with a common key together.",
         ),
     ];
     const EXAMPLE: &'static str = "\

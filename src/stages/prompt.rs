@@ -30,45 +30,48 @@ pub(super) struct Prompt {
     /// nothing.
     #[serde(default)]
     system: Option<String>,
-    /// A file that holds the system message's template.
+    /// A file with the template of the system message.
     #[serde(default)]
     system_file: Option<String>,
-    /// What the user message begins with and many records have alike, such as the source that several questions are
-    /// about: a Jinja template like the others. `user` follows behind an empty line. Servers read a beginning that
-    /// they know once; where one has to be told its end, `prompt_cache` of a model does that.
+    /// The beginning of the user message that many records share, such as the source of several questions: a Jinja
+    /// template. `user` follows after an empty line. Servers cache shared prefixes; for an API that needs the end of
+    /// the prefix marked, set `prompt_cache` on the model.
     #[serde(default)]
     shared: Option<String>,
-    /// A file that holds the template of what is shared.
+    /// A file with the template of `shared`.
     #[serde(default)]
     shared_file: Option<String>,
     /// The user message, as a Jinja template over the record's fields.
     #[serde(default)]
     user: Option<String>,
-    /// A file that holds the user message's template.
+    /// A file with the template of the user message.
     #[serde(default)]
     user_file: Option<String>,
-    /// Text files that the templates read by these names, the same for every record: `{context:
-    /// config/context.txt}` makes `{{ context }}`. A path may name `vars`; an empty path is an empty text.
+    /// Text files that templates can use under these names, the same for every record: with `{context:
+    /// config/context.txt}`, `{{ context }}` is the file's text. A path may name `vars`; an empty path is an empty
+    /// text.
     #[serde(default)]
     texts: BTreeMap<String, String>,
-    /// The images that are sent with the user message, for models that see: an expression that gives a list, such
-    /// as `section.images`, or a field with one path or several. Paths are those of local PNG, JPEG, GIF or WebP
-    /// files; what cannot be sent is left out with a warning.
+    /// The images that are sent with the user message, for vision models: an expression whose value is a list, such
+    /// as `section.images`, or a field with one or more paths. Paths name local PNG, JPEG, GIF or WebP files; those
+    /// that cannot be sent are left out with a warning.
     #[serde(default)]
     images: Option<String>,
     /// A record with fewer images that can be sent is rejected.
     #[serde(default)]
     min_images: usize,
-    /// Only the first so many are sent.
+    /// The maximum number of images; further ones are not sent.
     #[serde(default = "max_images")]
     max_images: usize,
-    /// A larger image is left out. As part of a request it takes a third more.
+    /// The maximum size of an image, in bytes; larger ones are left out. Encoded in a request, an image takes a third
+    /// more.
     #[serde(default = "max_image_bytes")]
     max_image_bytes: u64,
-    /// The folder that paths in a record's own field start at; the working directory by default. May name `vars`.
+    /// The folder to which image paths in a record's field are relative; by default the working directory. May name
+    /// `vars`.
     #[serde(default)]
     image_root: Option<String>,
-    /// The field the messages are put in.
+    /// The field in which the messages are stored.
     #[serde(default = "output")]
     output: String,
 }
@@ -89,14 +92,15 @@ const PROMPT: ProducedField = ProducedField::named_by(
     "output",
     "prompt",
     FieldType::messages,
-    "The messages: the system's, unless it is empty, and the user's, of which `shared_chars` are those of `shared`.",
+    "The messages: the system message, unless it is empty, and the user message, with `shared_chars`, the \
+     number of characters that come from `shared`.",
 );
 
 impl StageDescription for Prompt {
     const NAME: &'static str = "prompt";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str =
-        "Renders the system and user message for a model from the record's fields, by Jinja templates.";
+        "Renders the system and user messages for a model from the record's fields, with Jinja templates.";
     const MAKES: &'static [ProducedField] = &[PROMPT];
     const EXAMPLE: &'static str = r#"name: prompt-example
 stages:

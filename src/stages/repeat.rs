@@ -23,51 +23,52 @@ const PREVIOUS: &str = "previous";
 /// The maximum length of a quoted text in a message, in characters.
 const LONGEST_QUOTE: usize = 60;
 
-/// Brings a record through the stages inside it, several times.
+/// Runs its stages on a record several times.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repeat {
-    /// How many passes there are at most: a number of 1 or more, or an expression over the record as it comes in
-    /// that gives one, of 0 or more.
+    /// The maximum number of passes: a number of at least 1, or an expression over the incoming record whose value is
+    /// a number of at least 0.
     times: NumberOrExpression,
-    /// A condition that is looked at before every pass, the first too: while it is true there is one more. It may name
-    /// only what is there before the block.
+    /// A condition that is evaluated before every pass, including the first; the passes end when it is false. It may
+    /// use only fields that exist before the block.
     #[serde(default, rename = "while")]
     goes_on: Option<String>,
-    /// What goes on from the block.
+    /// Which records leave the block.
     #[serde(default)]
     keep: Keep,
-    /// What becomes of a record that is dropped or rejected in a pass.
+    /// What happens if the record is dropped or rejected in a pass.
     #[serde(default)]
     on_fail: OnFail,
-    /// The stages of a pass, in order; each a map with one key, its type. They see `repeat.pass` and `previous`.
+    /// The stages of a pass, in order, each a map with one key, its type. They can use `repeat.pass` and `previous`.
     #[schemars(with = "Vec<Value>")]
     #[expect(dead_code, reason = "read stage by stage, where each has its place in the file")]
     stages: IgnoredAny,
 }
 
-/// What goes on from a `repeat`.
+/// Which records leave a `repeat`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Keep {
-    /// The record as the last pass left it.
+    /// The result of the last pass.
     #[default]
     Last,
-    /// The record as it came in and as each pass left it, each a record of its own with `pass` and `parent`.
+    /// The incoming record and the result of each pass, as records of their own with `pass` and `parent`.
     All,
 }
 
 const PASS: ProducedField =
-    ProducedField::new("repeat.pass", FieldType::integer, "In the block: which pass it is, from 1.");
+    ProducedField::new("repeat.pass", FieldType::integer, "In the block: the number of the pass, from 1.");
 const KEPT_PASS: ProducedField = ProducedField::new(
     "pass",
     FieldType::integer,
-    "After the block, with `keep: all`: the pass that the record is of; 0 as it came in.",
+    "After the block, with `keep: all`: the pass that produced the record; 0 for the incoming record.",
 );
 const PARENT: ProducedField = ProducedField::new(
     "parent",
     parent_type,
-    "After the block, with `keep: all`: the id of the record that the pass began with; null as it came in.",
+    "After the block, with `keep: all`: the id of the record that the pass began with; null for the \
+     incoming record.",
 );
 
 fn parent_type() -> FieldType {
@@ -78,13 +79,13 @@ impl StageDescription for Repeat {
     const NAME: &'static str = "repeat";
     const ROLE: Role = Role::Block;
     const PURPOSE: &'static str =
-        "Brings a record through the stages inside it in passes, each going on from what the last one made.";
+        "Runs its stages on a record several times, each pass on the result of the previous one.";
     const MAKES: &'static [ProducedField] = &[
         PASS,
         ProducedField::new(
             PREVIOUS,
             FieldType::object,
-            "In the block: the fields of the record as the pass began.",
+            "In the block: the fields of the record before the pass.",
         ),
         KEPT_PASS,
         PARENT,

@@ -48,22 +48,23 @@ use crate::stage::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SampleInjections {
-    /// A folder of injection files, JSON, YAML or CSV; every one is an attribute. `tone.json` is a list of
+    /// A folder of injection files (JSON, YAML or CSV), each of which defines an attribute. `tone.json` is a list of
     /// objects with a value under `tone` and its weight under `frequency score`, `frequency`, `score`, `weight`,
-    /// `share` or `probability`; or an object from values to weights; or a plain list of values, which are drawn
-    /// equally often. A value is drawn in proportion to its weight, an empty one stands for nothing. May name
-    /// `vars`.
+    /// `share` or `probability`; or an object that maps values to weights; or a list of values, which are drawn
+    /// equally often. A value is drawn in proportion to its weight; an empty value means that the attribute is
+    /// absent. May name `vars`.
     #[serde(default)]
     folder: Option<String>,
-    /// By attribute: how one of the folder is drawn, or what one is drawn from that has no file there.
+    /// Settings for each attribute: how an attribute of the folder is drawn, or the values of one that has no file
+    /// there.
     #[serde(default)]
     attributes: BTreeMap<String, AttributeSettings>,
-    /// Combinations that are never drawn, such as `{topic: late fees, tone: [friendly, formal]}`. The rest
-    /// keeps its proportions, so shares of the values named become smaller; `validate` shows them.
+    /// Combinations that are never drawn, such as `{topic: late fees, tone: [friendly, formal]}`. The remaining
+    /// combinations keep their proportions, so the shares of the values named become smaller; `validate` shows them.
     #[serde(default)]
     exclude: Vec<BTreeMap<String, Value>>,
-    /// A JSON file with `mean`, `sigma` and `shift` of the length asked for, in words: `shift` plus a number
-    /// whose logarithm is normal with `mean` and `sigma`, cut to whole words. May name `vars`.
+    /// A JSON file with `mean`, `sigma` and `shift` of the target length in words: `shift` plus a log-normal number
+    /// with `mean` and `sigma`, rounded down. May name `vars`.
     #[serde(default)]
     length: Option<String>,
 }
@@ -76,16 +77,21 @@ const TARGET_WORDS: &str = "target_words";
 impl StageDescription for SampleInjections {
     const NAME: &'static str = "sample_injections";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str = "Draws attributes such as topic, tone and language by their frequency, and a length: \
-         `injections.NAME`, all that are not empty as `injection_list`, and `target_words`.";
+    const PURPOSE: &'static str =
+        "Draws attributes such as topic, tone and language by their frequency, and a target length.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new(
             "injections.NAME",
             FieldType::any,
-            "The value of each attribute, as its file has it; a list with `sample`, a number or a date as text with `draw`.",
+            "The value of each attribute as in its file; a list with `sample`; with `draw` a number, or a \
+             date as text.",
         ),
-        ProducedField::new(LIST, FieldType::text, "All that are not empty, a line each: `- tone: friendly`."),
-        ProducedField::new(TARGET_WORDS, FieldType::integer, "The length asked for, with `length`."),
+        ProducedField::new(
+            LIST,
+            FieldType::text,
+            "The attributes that are not empty, one per line: `- tone: friendly`.",
+        ),
+        ProducedField::new(TARGET_WORDS, FieldType::integer, "The target length, with `length`."),
     ];
     const EXAMPLE: &'static str = r#"name: sample-injections-example
 stages:

@@ -29,27 +29,27 @@ use crate::stage::{
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Section {
-    /// How the text is written; `auto` takes documents whose name ends in `.txt` as plain text, all else as
+    /// The markup of the text. `auto` treats documents whose name ends in `.txt` as plain text and all others as
     /// Markdown.
     #[serde(default)]
     pub format: SectionFormat,
-    /// Sections whose body has fewer characters are left out; those with nothing to read always are.
+    /// Sections with a shorter body, in characters, are left out; empty ones always are.
     #[serde(default)]
     pub min_chars: usize,
-    /// A longer body is cut into several sections of the same title: between blocks where possible, then
+    /// A longer body is split into several sections with the same title: between blocks where possible, otherwise
     /// between list items or sentences.
     #[serde(default = "max_chars")]
     pub max_chars: usize,
-    /// Sections that hold this text, in the heading or the body, are left out; empty for none.
+    /// Sections that contain this text, in the heading or the body, are left out; an empty text leaves out none.
     #[serde(default = "drop_marker")]
     pub drop_marker: String,
-    /// Whether the local images that a section shows are put into `section.images`, each with `path`, `alt`,
-    /// `media_type`, `bytes` and `hash`; the `images` option of `prompt` sends them. Every such file is read once
-    /// a document to be hashed: `false` spares that.
+    /// Whether the local images of a section are listed in `section.images`, each with `path`, `alt`, `media_type`,
+    /// `bytes` and `hash`; the `images` option of `prompt` sends them. Each file is read and hashed once per
+    /// document, which `false` avoids.
     #[serde(default = "images")]
     pub images: bool,
-    /// The folder that image paths beginning with `/` start at. An image must lie in it, in the working
-    /// directory or in the document's folder. May name `vars`.
+    /// The folder to which image paths that begin with `/` are relative. Images must be inside it, the working
+    /// directory or the document's folder. May name `vars`.
     #[serde(default)]
     pub image_root: Option<String>,
 }
@@ -58,12 +58,12 @@ pub(super) struct Section {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SectionFormat {
-    /// By the ending of the document's name.
+    /// By the extension of the document's name.
     #[default]
     Auto,
     /// Markdown.
     Markdown,
-    /// Plain text: no headings.
+    /// Plain text, without headings.
     Text,
 }
 
@@ -101,15 +101,19 @@ impl StageDescription for Section {
     // 2: dialects of Markdown, formulas, short sentences of other scripts, prose above a line of hyphens.
     const VERSION: u32 = 2;
     const PURPOSE: &'static str =
-        "Cuts a document at its headings into one record a section, with heading path, text and facts.";
+        "Splits a document at its headings into one record per section, with heading path, text and facts.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new(
             "document.title",
             FieldType::text,
-            "The document's title: declared, its first heading, or its file's name.",
+            "The document's title: the declared one, its first heading, or its file's name.",
         ),
         ProducedField::new("front_matter", FieldType::object, "What the document's front matter declares."),
-        ProducedField::new("group", FieldType::texts, "The section's key: what `split` keeps together."),
+        ProducedField::new(
+            "group",
+            FieldType::texts,
+            "The section's key; `split` keeps records with the same key together.",
+        ),
         ProducedField::new("section.key", FieldType::text, "The document and the section's number in it."),
         ProducedField::new("section.number", FieldType::integer, "Its number in the document, from 1."),
         ProducedField::new("section.title", FieldType::text, "Its heading, or the document's title."),
@@ -123,13 +127,9 @@ impl StageDescription for Section {
             FieldType::integer,
             "The level of its heading; 0 before the first.",
         ),
-        ProducedField::new("section.text", FieldType::text, "Its body; the field `text` is taken away."),
-        ProducedField::new(
-            "section.facts",
-            FieldType::texts,
-            "Its sentences, list items and rows of tables, each by itself.",
-        ),
-        ProducedField::new(IMAGES, images_type, "The local images it shows, unless `images` is `false`."),
+        ProducedField::new("section.text", FieldType::text, "Its body; the field `text` is removed."),
+        ProducedField::new("section.facts", FieldType::texts, "Its sentences, list items and table rows."),
+        ProducedField::new(IMAGES, images_type, "Its local images, unless `images` is `false`."),
     ];
     const EXAMPLE: &'static str = "\
 name: section-example

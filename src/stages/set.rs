@@ -61,9 +61,7 @@ impl JsonSchema for Set {
             "type": "object",
             "properties": {},
             "additionalProperties": {
-                "description": "A field and its value. A text is a template, rendered to text. `{expr: EXPRESSION}` gives \
-                    the expression's value with its type: a number, a list, an object; null where there is none. Numbers, \
-                    `true`, `false`, lists and null are set as they are. Later fields see those before them.",
+                "description": "A field and its value. A text is a template, rendered to text. `{expr: EXPRESSION}` sets the expression's value with its type (a number, a list, an object), or null if it has none. Numbers, `true`, `false`, lists and null are set as they are. Later fields can use earlier ones.",
                 "anyOf": [
                     {"type": "string"},
                     {
@@ -87,7 +85,7 @@ impl StageDescription for Set {
     const MAKES: &'static [ProducedField] = &[ProducedField::new(
         "NAME",
         FieldType::any,
-        "Each field that is named: a text for a template, else its value.",
+        "Each field that is named: the rendered text of a template, otherwise the value.",
     )];
     const EXAMPLE: &'static str = r#"name: set-example
 stages:

@@ -26,87 +26,90 @@ use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sink {
-    /// The file, relative to the run directory; ends in `.jsonl`.
+    /// The path of the file, relative to the run directory; it ends in `.jsonl`.
     path: String,
-    /// What a line holds.
+    /// The format of a line.
     format: Format,
-    /// Fields written beside what the format asks for, null where a record has none; for `raw`, the only ones
-    /// written. Without them `raw` writes all: first those that are known before the run, in every line and in the
-    /// same order, then what else a record has. `id` is the record's id, unless it has a field of that name;
-    /// `record_id` always is.
+    /// Fields that are written in addition to the format's columns, null if a record does not have them; for `raw`,
+    /// the only fields written. Without `fields`, `raw` writes all: first those known before the run, in every line
+    /// and in the same order, then the others that a record has. `id` is the record's id unless the record has a
+    /// field of that name; `record_id` always is.
     #[serde(default)]
     fields: Vec<String>,
-    /// What is written of the record's making, under `provenance`: every key in every line, empty texts and zeros where
-    /// there is nothing to tell.
+    /// Which parts of the record's provenance are written, under `provenance`. Every line has every key; what is
+    /// unknown is an empty text or zero.
     #[serde(default)]
     provenance: Vec<ProvenancePart>,
-    /// Own names of the format's columns, by the format's: `{prompt: question}`.
+    /// New names for the format's columns, such as `{prompt: question}` to write the column `prompt` as `question`.
     #[serde(default)]
     columns: BTreeMap<String, String>,
-    /// The types of `fields`: a record whose value is of another type is rejected, so that readers who infer a
-    /// column's type from the first rows can read all of them. Null is of every type.
+    /// The types of `fields`. A record with a value of another type is rejected, so that readers which infer a
+    /// column's type from the first rows can read all of them. Null is allowed for every type.
     #[serde(default)]
     types: BTreeMap<String, ColumnType>,
-    /// A system message put before each conversation or prompt; before the text of the one that it begins with, if any.
+    /// A system message at the start of each conversation or prompt; if there is one already, this text is put before
+    /// it.
     #[serde(default)]
     system: Option<String>,
-    /// The field that holds the user's turn. When neither `user` nor `assistant` is given, the record's
-    /// `messages` are the conversation; without such a field, `question` and `answer` are.
+    /// The field that holds the user's turn. If neither `user` nor `assistant` is given, the conversation is the
+    /// record's `messages`, or `question` and `answer` if it has no such field.
     #[serde(default)]
     user: Option<String>,
-    /// The field that holds the assistant's turn; `answer` when only `user` is given.
+    /// The field that holds the assistant's turn; `answer` if only `user` is given.
     #[serde(default)]
     assistant: Option<String>,
-    /// The field of the prompt: a text, or a list of messages whose last is the user's. Like the options after it up to
-    /// `split` a name or dotted path, by default the name of the option, and only for the formats that read it:
-    /// `prompt` is for all that have a prompt of their own.
+    /// The field of the prompt: a text, or a list of messages that ends with the user's. This option and those after
+    /// it, up to `split`, take a field name or dotted path, default to their own name, and are allowed only with the
+    /// formats that read them: `prompt` with all formats that have a separate prompt.
     #[serde(default)]
     prompt: Option<String>,
-    /// The field of the better answer, for preferences: a text, a list of messages, or a candidate, an object with its
-    /// text in `answer`, `text`, `completion`, `content` or `messages`.
+    /// The field of the better answer, for preferences: a text, a list of messages, or an object with its text in
+    /// `answer`, `text`, `completion`, `content` or `messages`.
     #[serde(default)]
     chosen: Option<String>,
-    /// The field of the worse answer, likewise. A record whose answers are equal is rejected.
+    /// The field of the worse answer, as for `chosen`. A record whose answers are equal is rejected.
     #[serde(default)]
     rejected: Option<String>,
-    /// The score of the better answer, for `ultrafeedback_binarized`; by default the field `score_chosen`, or `score` in
-    /// the candidate.
+    /// The field of the better answer's score, for `ultrafeedback_binarized`; by default `score_chosen`, or `score`
+    /// in the object of the answer.
     #[serde(default)]
     score_chosen: Option<String>,
-    /// The score of the worse answer, likewise.
+    /// The field of the worse answer's score, as for `score_chosen`.
     #[serde(default)]
     score_rejected: Option<String>,
     /// The field of the answer, for `kto`.
     #[serde(default)]
     completion: Option<String>,
-    /// Whether the answer is wanted, `true` or `false`, for `kto`.
+    /// The field that says whether the answer is desirable, `true` or `false`, for `kto`.
     #[serde(default)]
     label: Option<String>,
-    /// The steps of a solution, for `stepwise` and `prm800k`: a list of texts, or of objects with a `text`.
+    /// The field of a solution's steps, for `stepwise` and `prm800k`: a list of texts, or of objects with a `text`.
     #[serde(default)]
     completions: Option<String>,
-    /// A label for each step: `true` or `false`, or 1, 0 and -1.
+    /// The field of the steps' labels: `true` or `false`, or 1, 0 and -1.
     #[serde(default)]
     labels: Option<String>,
     /// The field of the text, for `text` and `weak_to_strong`.
     #[serde(default)]
     text: Option<String>,
-    /// The probability of each class, for `weak_to_strong`: a list, or an object whose values are taken in order.
+    /// The field of the probability of each class, for `weak_to_strong`: a list, or an object whose values are used
+    /// in order.
     #[serde(default)]
     probabilities: Option<String>,
-    /// What answers are checked against, for `verl`, `nemo_gym`, `verifiers` and `prm800k`; numbers become texts.
+    /// The field of the reference answer, for `verl`, `nemo_gym`, `verifiers` and `prm800k`; numbers are converted to
+    /// texts.
     #[serde(default)]
     answer: Option<String>,
-    /// What else a check needs, for `verifiers`: any value, which is written as JSON text.
+    /// The field with further information for a check, for `verifiers`: any value, written as JSON text.
     #[serde(default)]
     info: Option<String>,
-    /// The split that a row is of, for `verl`; null where a record has none.
+    /// The field with the name of the row's split, for `verl`; null if a record has none.
     #[serde(default)]
     split: Option<String>,
-    /// How `prompt_only`, `preference`, `preference_implicit` and `kto` write prompts and answers.
+    /// How `prompt_only`, `preference`, `preference_implicit` and `kto` represent prompts and answers.
     #[serde(default)]
     turns: Option<TurnForm>,
-    /// What the label 0 of a step counts as in `stepwise`; without it a record that has one is rejected.
+    /// What the label 0 of a step is converted to in `stepwise`; without it, records with such a label are rejected.
     #[serde(default)]
     neutral: Option<bool>,
     /// The name of the data set, by which `verl` chooses a reward function; may name `vars`.
@@ -118,27 +121,27 @@ pub(super) struct Sink {
     /// The name of the agent that solves the tasks, for `nemo_gym`; may name `vars`.
     #[serde(default)]
     agent: Option<String>,
-    /// A JSON array made of all lines when the run is complete; `{{ started }}` in its path is the time the
-    /// run was begun, `YYYY-MM-DD_HH-MM-SS`.
+    /// A JSON array of all lines, written when the run is complete; `{{ started }}` in its path is the time at which
+    /// the run began, `YYYY-MM-DD_HH-MM-SS`.
     #[serde(default)]
     array: Option<Array>,
 }
 
-/// Something known of a record's making.
+/// A part of a record's provenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ProvenancePart {
-    /// The model that answered last, by its name in the pipeline and at its server, and its provider.
+    /// The model that answered last: its name in the pipeline, its name at the server, and its provider.
     Model,
     /// The hash of the last rendered prompt.
     PromptHash,
     /// The sampling parameters.
     Params,
-    /// Tokens read and written, and those of them that were in a server's cache or are estimates.
+    /// Input and output tokens, with the numbers of those that were cached by the server or are estimates.
     Tokens,
-    /// Why the model stopped, how often it was asked again, and why the heuristic answered if it did.
+    /// The finish reason, the number of re-asks, and the reason if the heuristic answered.
     Answer,
-    /// What was drawn at random.
+    /// The random draws.
     Draws,
 }
 
@@ -146,9 +149,10 @@ pub(super) enum ProvenancePart {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Array {
-    /// The file, relative to the run directory; ends in `.json`. A path that renders to nothing makes none.
+    /// The path of the file, relative to the run directory; it ends in `.json`. If it renders to an empty text, no
+    /// file is written.
     path: String,
-    /// The key of each line whose value is one element, such as `messages`; the whole line by default.
+    /// The key of the lines whose value becomes an element, such as `messages`; by default the whole line.
     #[serde(default)]
     element: Option<String>,
 }
@@ -164,7 +168,7 @@ impl StageDescription for Sink {
     const NAME: &'static str = "sink";
     const ROLE: Role = Role::Sink;
     const PURPOSE: &'static str =
-        "Writes records to a JSONL file of the run directory as they finish, and passes them on.";
+        "Writes records to a JSONL file in the run directory as they finish, and passes them on.";
     const EXAMPLE: &'static str = r#"name: sink-example
 stages:
   - ingest: {paths: ["markdown_docs/*.md"]}

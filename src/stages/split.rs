@@ -23,19 +23,19 @@ use crate::template::Expression;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Split {
-    /// The data sets with their shares, such as `{train: 0.9, validation: 0.1}`; any positive numbers, taken
-    /// in proportion.
+    /// The data sets with their shares, such as `{train: 0.9, validation: 0.1}`: positive numbers, whose proportions
+    /// count.
     #[serde(default)]
     ratios: BTreeMap<String, f64>,
-    /// What must not be torn apart: an expression whose value is a text or a list of texts. `group` is the
-    /// source section (or row) a record comes from; `source.path` keeps whole documents together. A record
-    /// whose keys fall on different sides is dropped as `crosses_split`.
+    /// What stays together: an expression whose value is a text or a list of texts. `group` is the source section (or
+    /// row) a record comes from; `source.path` keeps whole documents together. A record whose keys belong to
+    /// different data sets is dropped as `crosses_split`.
     #[serde(default = "by")]
     by: String,
-    /// Rules that are tried first, in order; the first whose `when` is true decides.
+    /// Rules that are applied before the ratios, in order; the first whose `when` is true decides.
     #[serde(default)]
     rules: Vec<Rule>,
-    /// The field the data set's name is put in.
+    /// The field in which the data set's name is stored.
     #[serde(default = "output")]
     output: String,
 }
@@ -44,7 +44,7 @@ pub(super) struct Split {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
-    /// The condition; a rule without one takes every record.
+    /// The condition; a rule without one applies to every record.
     #[serde(default)]
     when: Option<String>,
     /// The data set.
@@ -68,7 +68,7 @@ impl StageDescription for Split {
     // A record's data set must neither change from pass to pass, nor differ between the elements of one record.
     const IN_BLOCKS: bool = false;
     const PURPOSE: &'static str =
-        "Says which data set a record belongs to, by ratio over groups that stay together or by rules.";
+        "Assigns each record to a data set, by ratio over groups that stay together, or by rules.";
     const MAKES: &'static [ProducedField] = &[SPLIT];
     const EXAMPLE: &'static str = r#"name: split-example
 seed: 7

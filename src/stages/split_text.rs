@@ -1,7 +1,7 @@
 //! `split_text`: cuts a text into a list of pieces, for `for_each` or for a step-by-step format.
 //!
-//! Nothing is lost: the pieces are the text, cut at borders that `borders` and `token_pieces` find, so that joining
-//! them restores it. White space stands at the end of the piece before it.
+//! Nothing is lost: the text is cut at the borders that `borders` and `token_pieces` find, so joining the pieces
+//! restores it. White space between two pieces belongs to the first of them.
 
 mod borders;
 mod token_pieces;
@@ -28,13 +28,13 @@ pub(super) struct SplitText {
     /// The field that holds the text.
     #[serde(default = "text")]
     text: String,
-    /// What a piece is. Joining the pieces gives the text again.
+    /// What a piece is. Joining the pieces restores the text.
     by: SplitBy,
-    /// Removes the white space at both ends of each piece, and pieces of nothing else; joining them then no longer gives
-    /// exactly the text.
+    /// Whether to remove the white space at both ends of each piece, and pieces that consist of nothing else. Joining
+    /// the pieces then no longer restores the text exactly.
     #[serde(default)]
     trim: bool,
-    /// The field that becomes the list of pieces.
+    /// The field in which the list of pieces is stored.
     #[serde(default = "into")]
     into: String,
 }
@@ -43,22 +43,24 @@ pub(super) struct SplitText {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SplitBy {
-    /// A line, with the empty lines after it.
+    /// A line, including the empty lines after it.
     Lines,
-    /// What stands between empty lines. Those inside a fenced block of code do not count.
+    /// A paragraph; empty lines inside a fenced code block do not end it.
     Paragraphs,
-    /// A sentence, by Unicode's rules and the abbreviations of several languages. Code and addresses stay whole.
+    /// A sentence, by Unicode's rules and with the abbreviations of several languages. Code and URLs are not split.
     Sentences,
-    /// A step that begins a line with its number: `Step 1: ...`, `1. ...`, `2) ...`, in Markdown's bold or as a heading
-    /// too. The numbers follow each other from 1 or 0; others do not count. What stands before the first step belongs
-    /// to it. A text without steps is one piece.
+    /// A numbered step, such as a line that begins with `Step 1:`, `1.` or `2)`, also in bold or as a heading. Only
+    /// consecutive numbers from 1 or 0 count. Text before the first step belongs to it. A text without steps is one
+    /// piece.
     Steps,
-    /// What begins with a match of this regular expression, as `(?i)^question`; `^` is the beginning of a line.
+    /// A new piece begins at each match of this regular expression, such as `(?i)^question`; `^` matches at the
+    /// beginning of each line.
     Before(String),
-    /// What ends with a match of this regular expression, as `\n---\n`; `$` is the end of a line.
+    /// A piece ends after each match of this regular expression, such as `\n---\n`; `$` matches at the end of each
+    /// line.
     After(String),
-    /// As many sentences as have at most so many tokens together, 8 or more. A longer sentence is cut between words.
-    /// Tokens are those of o200k_base; other vocabularies differ by a tenth or so.
+    /// As many sentences as fit into this number of tokens, at least 8. Longer sentences are cut between words.
+    /// Tokens are those of o200k_base; other vocabularies differ by about a tenth.
     Tokens(u64),
 }
 
@@ -76,7 +78,8 @@ const PARTS: ProducedField =
 impl StageDescription for SplitText {
     const NAME: &'static str = "split_text";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str = "Cuts a text into a list of lines, paragraphs, sentences, numbered steps or pieces of at most so many tokens.";
+    const PURPOSE: &'static str = "Splits a text into a list of lines, paragraphs, sentences, numbered steps or pieces with a maximum \
+         number of tokens.";
     const MAKES: &'static [ProducedField] = &[PARTS];
     const EXAMPLE: &'static str = r#"name: split-text-example
 stages:
@@ -253,7 +256,7 @@ mod tests {
         // The steps, not the lists inside them.
         check(&steps, "Step 1:\n1. a\n2. b\nStep 2:\n1. c", &["Step 1:\n1. a\n2. b\n", "Step 2:\n1. c"]);
         check(&steps, "1. a\n   1. b\n   2. c\n2. d", &["1. a\n   1. b\n   2. c\n", "2. d"]);
-        // Neither years nor decimals, nor what stands in code.
+        // Neither years, nor decimals, nor code.
         check(&steps, "1. a\n2024. b\n3.5 c\n2. d", &["1. a\n2024. b\n3.5 c\n", "2. d"]);
         check(&steps, "1. a\n```\n2. b\n```\n2. c", &["1. a\n```\n2. b\n```\n", "2. c"]);
         check(&steps, "Schritt 1: a\nSchritt 2: b", &["Schritt 1: a\n", "Schritt 2: b"]);

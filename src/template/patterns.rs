@@ -36,8 +36,8 @@ struct PatternLists {
 /// One list.
 struct PatternList {
     sources: Vec<String>,
-    /// Compiled when a text is first searched, which may be long after the start of a run. A text is searched once for
-    /// words of all patterns, then by those patterns alone whose words it has, which are few.
+    /// Compiled when a text is first searched, which may be long after the start of a run. A text is searched once
+    /// for the words of all patterns, and then only with the few patterns whose words it contains.
     compiled: OnceLock<Result<Regexes, String>>,
 }
 

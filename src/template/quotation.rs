@@ -17,14 +17,14 @@ use self::normalize::{is_spaceless, plain};
 use super::checked_operators;
 use super::patterns::texts;
 
-/// How many normalized sources are kept: a section gets many questions, one after the other, and normalizing it is
-/// most of the work of a check.
+/// The number of normalized sources in the cache: many consecutive questions are about the same section, and
+/// normalizing it is most of the work of a check.
 const KEPT: usize = 4;
-/// The bytes of the longest source that is kept.
+/// The maximum size of a cached source, in bytes.
 const LONGEST_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// The last sources, the latest first, each with its normalized words.
+    /// The latest sources, the most recent first, each with its normalized words.
     static RECENT: RefCell<VecDeque<(Box<str>, Rc<str>)>> = const { RefCell::new(VecDeque::new()) };
 }
 

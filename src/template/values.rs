@@ -35,7 +35,7 @@ pub(super) fn of_record(reads: &NameUses, record: &Record, beside: impl Fn(&str)
     Value::from(context)
 }
 
-/// A field as a value: of an object only the keys that the template names, unless it uses the object as a whole.
+/// A field as a value: of an object only the keys that the template names, unless it uses the whole object.
 fn named_parts(reads: &NameUses, name: &str, field: &Json) -> Value {
     let Json::Object(map) = field else { return value(field) };
     let mut parts = BTreeMap::new();

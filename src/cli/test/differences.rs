@@ -1,4 +1,4 @@
-//! What differs between what a test expects and what came of its records, in words that show both.
+//! Describes the differences between the expected and the actual outcome of a test.
 
 use serde_json::{Map, Value};
 
@@ -7,12 +7,12 @@ use crate::pipeline::PipelineTest;
 use crate::record::Record;
 use crate::template::Expression;
 
-/// Differences shown of one line.
+/// The maximum number of differences shown for a line.
 const SHOWN: usize = 8;
-/// Characters shown of a value.
+/// The maximum number of characters shown of a value.
 const VALUE_CHARS: usize = 300;
 
-/// Everything in which the outcome is not what the test expects. `sinks` are the ids in the order of the outcome.
+/// All differences between the outcome and what the test expects. `sinks` are the ids in the order of the outcome.
 pub(super) fn differences(
     test: &PipelineTest,
     outcome: &CaseOutcome,

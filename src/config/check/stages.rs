@@ -199,8 +199,8 @@ pub(in crate::config) fn allow_common_keys(schema: &mut Value) {
     let properties = schema.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
     let Some(properties) = properties.as_object_mut() else { return };
     let common = [
-        ("id", "Names the stage in outputs and messages; by default its type, then `TYPE-2`, ..."),
-        ("when", "An expression over the record; a record for which it is false goes past the stage."),
+        ("id", "The stage's name in outputs and messages; by default its type, then `TYPE-2`, ..."),
+        ("when", "An expression over the record's fields; a record for which it is false skips the stage."),
     ];
     for (key, description) in common {
         let mut field = serde_json::Map::new();

@@ -1,4 +1,5 @@
-//! The tests of a pipeline in files of the folder beside it, checked like the `tests` of a pipeline file.
+//! Reads the tests of a pipeline from the files in the folder beside it, and checks them like the `tests` of a
+//! pipeline file.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! The reference of a pipeline file's global settings in Markdown: `synthmill schema --markdown`,
 //! `docs/pipeline.md`.
 //!
-//! ProducedField from the schema that the loader checks with, like that of the stages in `reference`.
+//! Generated from the schema with which the loader checks files, as the stage reference is.
 
 use std::fmt::Write;
 
@@ -68,8 +68,8 @@ const PARTS: [(&str, &str); 6] = [
 const BLOCKS: &str = "
 ## Blocks
 
-Two stages hold stages of their own, `repeat` and `for_each`; their options stand in the [stages' reference](stages.md#repeat).
-A record goes through the stages inside a block while it is in the block, in passes or once for each element of a list.
+Two stages contain other stages, `repeat` and `for_each`; their options are in the [stages' reference](stages.md#repeat). A
+record passes through the inner stages while it is in the block: several times, or once for each element of a list.
 
 ```yaml
 ";
@@ -93,22 +93,23 @@ const BLOCKS_EXAMPLE: &str = r#"stages:
 "#;
 const BLOCKS_RULES: &str = "```
 
-* **Names.** A stage in a block is called by its path, `candidates/sample`: in the summary, in `provenance/`, in
-  `--set stages.candidates.stages.sample.model=...` (or `--set stages.candidates/sample.model=...`). Its id is its own in
-  its block. Records are called by their way: `000012.evolve-2` in the second pass, `000012.candidates-0` in the first
-  element, and as before after the block, unless several go on from it.
-* **Fields.** In a `repeat` there are `repeat.pass`, from 1, and `previous`, the fields as the pass began; in a `for_each`
-  the element and `for_each.index` and `for_each.count`. They are gone after the block. The first pass finds only what was
-  made before the block, and so does `while`.
-* **What is there afterwards.** What the stages of a `repeat` make is there after it if every record is sure to have it: if
-  `times` is a number and there is neither `while`, `on_fail: skip` nor `stop`, nor `keep: all`. Otherwise set the field
-  before the block, and it is the one or the other. After a `for_each` with `collect` there is what is collected; without
-  it each element goes on as a record of its own, with all that was made of it.
-* **Failures.** A pass or an element fails when its record is dropped or rejected in it. `on_fail` says what becomes of the
-  record in a `repeat`; in a `for_each` with `collect` the element is left out, and `at_least` says how many must remain.
-* **What can stand in a block.** Whatever stands after the source part, other blocks too, up to 8 inside one another; but
-  no `sink` and no `split`. `parse` stands in the same block as its `llm`. Where one record is to go on, in a `repeat` or
-  in an element that is collected, no stage may make several of one.
+* **Names.** A stage in a block is named by its path, such as `candidates/sample`, in the summary, in `provenance/` and in
+  `--set stages.candidates.stages.sample.model=...` (or `--set stages.candidates/sample.model=...`). Its id must be unique
+  in its block. A record's id shows where it is: `000012.evolve-2` in the second pass, `000012.candidates-0` in the first
+  element. After the block it has its former id again, unless several records leave the block.
+* **Fields.** In a `repeat`, stages can use `repeat.pass`, from 1, and `previous`, the fields before the pass; in a `for_each`,
+  the element, `for_each.index` and `for_each.count`. These fields do not exist after the block. In the first pass only
+  fields that were set before the block exist, and `while` can use no others.
+* **After the block.** Fields that are set in a `repeat` exist after it only if every record is certain to have them: if
+  `times` is a number and the block has no `while`, `on_fail: skip` or `stop`, or `keep: all`. Otherwise set a default
+  before the block. After a `for_each` with `collect`, only the collected list exists; without it, each element becomes a
+  record of its own that keeps all fields.
+* **Failures.** A pass or an element fails if its record is dropped or rejected in it. For a `repeat`, `on_fail` says what
+  happens to the record then; in a `for_each` with `collect`, the element is left out, and `at_least` is the number of
+  elements that must remain.
+* **Allowed stages.** All stages that are allowed after the source part, including other blocks, nested up to 8 deep, except
+  `sink` and `split`. A `parse` must be in the same block as its `llm`. In a `repeat` and in a collected element, no stage may
+  turn one record into several.
 ";
 
 /// The reference of everything except the stages.
@@ -133,7 +134,7 @@ pub fn pipeline_reference() -> String {
 
 fn table<'a>(text: &mut String, fields: impl Iterator<Item = (&'a String, &'a Value)>, schema: &Value) {
     let fields: Map<String, Value> = fields.map(|(name, field)| (name.clone(), field.clone())).collect();
-    text.push_str("\n| setting | type | default | what it says |\n|---|---|---|---|\n");
+    text.push_str("\n| setting | type | default | meaning |\n|---|---|---|---|\n");
     text.push_str(&rows(&json!({"properties": fields, "required": schema.get("required")}), ""));
 }
 

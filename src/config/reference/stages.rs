@@ -11,7 +11,7 @@ use crate::stages::{Role, STAGES, StageType};
 
 const BEGINNING: &str = "# Stages
 
-Every stage with its options, the fields that it makes and an example that runs; [writing a pipeline](pipeline-file.md) explains
+Every stage with its options, the fields that it sets and an example that runs; [writing a pipeline](pipeline-file.md) explains
 how stages, fields and templates work together.
 
 ";
@@ -37,7 +37,7 @@ pub fn stage_reference(stage: &StageType) -> String {
     allow_common_keys(&mut schema);
     let mut text = format!("## {}\n\n{}\n\n{}\n", stage.name, stage.purpose, role_words(stage.role));
     let rows = rows(&schema, "");
-    text.push_str("\n| option | type | default | what it says |\n|---|---|---|---|\n");
+    text.push_str("\n| option | type | default | meaning |\n|---|---|---|---|\n");
     text.push_str(&rows);
     text.push_str(&makes(stage.makes));
     let _ = write!(text, "\n```yaml\n{}\n```\n", stage.example.trim_end());
@@ -49,7 +49,7 @@ fn makes(table: &[ProducedField]) -> String {
     if table.is_empty() {
         return String::new();
     }
-    let mut text = String::from("\n| makes | type | what it is |\n|---|---|---|\n");
+    let mut text = String::from("\n| field | type | meaning |\n|---|---|---|\n");
     for made in table {
         let named = made.option.map_or_else(String::new, |option| format!(" (named by `{option}`)"));
         let kind = (made.kind)();
@@ -66,13 +66,15 @@ fn makes(table: &[ProducedField]) -> String {
 
 fn role_words(role: Role) -> &'static str {
     match role {
-        Role::Source => "Stands first: records come from it.",
-        Role::SourceTransform => "Stands in the source part, before the first stage that is not of it.",
-        Role::Transform => "Stands anywhere after the source part.",
-        Role::Ask => "Stands anywhere after the source part; asks a model.",
-        Role::AnswerParser => "Stands right after a stage that asks a model, and reads its answer.",
-        Role::Block => "Stands anywhere after the source part; holds stages of its own.",
-        Role::Sink => "Stands anywhere after the source part; writes records and passes them on.",
+        Role::Source => "The first stage: it produces the records.",
+        Role::SourceTransform => {
+            "Allowed in the source part only, that is, before any stage that samples, renders or asks."
+        }
+        Role::Transform => "Allowed anywhere after the source part.",
+        Role::Ask => "Allowed anywhere after the source part; asks a model.",
+        Role::AnswerParser => "Allowed directly after a stage that asks a model, whose answer it reads.",
+        Role::Block => "Allowed anywhere after the source part; contains other stages.",
+        Role::Sink => "Allowed anywhere after the source part; writes records and passes them on.",
     }
 }
 

@@ -143,7 +143,7 @@ fn the_reference_lists_options_with_types_and_defaults() {
         "## out\n\nWrites a file.\n",
         "| `path` | text | required | The file, in the run directory. |",
         "| `format` | one of `messages`, `lines` | `\"messages\"` | How a line looks.",
-        "| `id` | text |  | Names the stage",
+        "| `id` | text |  | The stage's name",
         "```yaml\nout\n```",
     ] {
         assert!(text.contains(row), "{row} is not in\n{text}");

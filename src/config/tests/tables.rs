@@ -70,7 +70,7 @@ fn the_tables_of_fields_match_what_checks_declare() {
                 kind.could_be(&expected) && expected.could_be(kind),
                 "`{name}`: `{field}` is {kind}, not {expected}"
             );
-            // What a block's fields hold depends on the stages inside it, and what demonstrations hold on their file.
+            // The types of a block's fields depend on its stages, those of demonstrations on their file.
             let depends = [FieldType::object(), FieldType::any_list()].contains(&expected)
                 && (stage.role == Role::Block || name == "few_shot");
             if expected != FieldType::any() && !depends {
@@ -78,7 +78,7 @@ fn the_tables_of_fields_match_what_checks_declare() {
             }
         }
         for made in stage.makes.iter().filter(|made| {
-            // Made by other options than those above.
+            // Set with other options than those above.
             let is_optional = made.name.starts_with("vote.") || made.name == "preferred";
             !made.name.contains("COLUMN") && !["PROPERTY", "source.row"].contains(&made.name) && !is_optional
         }) {
@@ -112,7 +112,7 @@ fn is_capitals(row: &str) -> bool {
     row.chars().all(|char| char.is_ascii_uppercase())
 }
 
-/// Whether a field matches a row of a table; capitals stand for any name.
+/// Whether a field matches a row of a table, in which capitals mean any name.
 fn fits(row: &str, field: &str) -> bool {
     match row.strip_suffix("NAME") {
         Some(outer) => field.starts_with(outer) && !outer.is_empty(),

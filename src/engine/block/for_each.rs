@@ -31,7 +31,7 @@ impl ForEachRun<'_> {
         self.run_from(record, elements, 0).await
     }
 
-    /// Brings the record through the block for these elements, the first of which has the index `from`.
+    /// Passes the record through the block for these elements, of which the first has the index `from`.
     pub(super) async fn run_from(
         &self,
         record: &mut InFlightRecord,
@@ -48,7 +48,7 @@ impl ForEachRun<'_> {
         }
     }
 
-    /// Brings each element through the stages. Returns the records that came of each, in the order of the elements.
+    /// Passes each element through the stages. Returns the resulting records of each, in the order of the elements.
     async fn run_elements(
         &self,
         record: &InFlightRecord,
@@ -63,7 +63,7 @@ impl ForEachRun<'_> {
                 id: outer.id.child(&name, index),
                 fields: outer.fields.clone(),
                 provenance: match collect {
-                    // The joined record has the provenance of what it was before.
+                    // The joined record keeps its provenance from before the block.
                     Some(_) => Provenance::default(),
                     None => outer.provenance.clone(),
                 },

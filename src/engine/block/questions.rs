@@ -1,4 +1,4 @@
-//! Several questions of one stage about a record: rounds of them, each answered and folded before the next begins.
+//! The questions of one stage about a record, in rounds: each round is answered and folded before the next begins.
 
 use super::for_each::ForEachRun;
 use crate::engine::event::InFlightRecord;
@@ -19,7 +19,7 @@ pub(super) struct QuestionsRun<'a> {
 impl QuestionsRun<'_> {
     pub(super) async fn run(&self, record: &mut InFlightRecord) -> StageOutcome {
         let mut round = Some(self.questions);
-        // Questions of all rounds are numbered through: each has an id, a seed and a key of its own.
+        // Questions are numbered across all rounds: each has its own id, seed and key.
         let mut asked = 0;
         while let Some(questions) = round {
             let elements = match questions.elements(&record.record) {

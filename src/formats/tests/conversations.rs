@@ -1,4 +1,4 @@
-//! Tests of the formats that are made of a conversation.
+//! Tests of the formats that hold a conversation.
 
 use serde_json::{Map, Value, json};
 

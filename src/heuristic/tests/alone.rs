@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::*;
 use crate::markdown::{Outline, Syntax, facts, front_matter, sections};
 
-/// A section of a shipped document with the one that stands in as its companion.
+/// A section of a shipped document, with another one as its companion.
 struct Case {
     file: String,
     document: String,
@@ -79,7 +79,7 @@ fn pairs_of(case: &Case) -> Pairs {
     pairs
 }
 
-/// As the check of evidence compares: white space as one space, without case.
+/// Normalized as in the check of evidence: with single spaces, in lower case.
 fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
@@ -120,7 +120,7 @@ const OF_THE_TASK: &str = "the question|the answer|the fact|fact that|second fac
     la question|la réponse|le fait|second fait|autre fait|l'affirmation|s'agit de savoir|déterminer|le blanc|l'essentiel|\
     問われ|問い|質問|答え|事実|決め手|要点|空欄|正誤";
 
-/// Where `part` stands in `text` with no letter before it; in Japanese, where it stands at all.
+/// The offsets at which `part` occurs in `text` with no letter before it; in Japanese, all of them.
 fn word_places<'t>(text: &'t str, part: &'t str) -> impl Iterator<Item = usize> + 't {
     let free = |at: &usize| {
         let inner = part.starts_with(char::is_lowercase) && part.is_ascii();
@@ -133,8 +133,8 @@ fn begins_a_word(text: &str, part: &str) -> bool {
     word_places(text, part).next().is_some()
 }
 
-/// The first of `words` that a text says of its own: the words around it, `reach` on each side or on one, do not stand
-/// so in what the sections say. In Japanese, which has no spaces, letters are counted.
+/// The first of `words` that a text adds itself: the words around it, `reach` on both sides or on one, do not occur
+/// so in the sections. In Japanese, which has no spaces, letters are counted.
 fn of_its_own<'w>(text: &str, words: &'w str, own: &str, reach: usize) -> Option<&'w str> {
     let said = |at: usize, part: &str| {
         let spaced =
@@ -147,8 +147,8 @@ fn of_its_own<'w>(text: &str, words: &'w str, own: &str, reach: usize) -> Option
         let after = text[rest..].char_indices().filter(|(_, c)| bound(c)).nth(reach - 1);
         let end = after.map_or(text.len(), |(more, _)| rest + more);
         let held = |text: &str| own.contains(text.trim_matches(|c: char| !c.is_alphanumeric()));
-        // A term may begin or end with the word: then its neighbours on the other side stand with it.
-        // A name or term in quotation marks is the section's own where it stands there.
+        // A term may begin or end with the word: then its neighbours on the other side are compared.
+        // A name or term in quotation marks is the section's own if it occurs there.
         let marks = ['«', '»', '„', '“', '”', '"', '「', '」'];
         let inner = text[..at].rfind(marks).zip(text[rest..].find(marks));
         let quoted = inner.is_some_and(|(open, close)| held(&text[open..rest + close]));
@@ -175,7 +175,7 @@ fn what_a_section_says_elsewhere_pardons_no_mention() {
 fn pairs_mention_no_source() {
     let mut leaning = Vec::new();
     for (case, pairs) in &*PAIRS {
-        // What the sections say themselves, or are called, may be said.
+        // Words of the sections and of their titles are allowed.
         let mut own = String::new();
         let mut names = vec![sentences::plain(&case.document).to_lowercase()];
         for section in [&case.section, &case.companion] {

@@ -1,5 +1,5 @@
-//! What is chosen from a section: items with what introduces them, sentences that say something, terms that name
-//! something; and questions that can be told from steps where a language has no wording of its own.
+//! What is chosen from a section: items with their introductions, meaningful sentences, specific terms; and that
+//! questions differ from steps in languages without wording.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! The phrases of questions, answers and reasoning steps about a section of a document.
 //!
-//! A phrase is a text with names in braces, which `fill` replaces. Where a field is a list, the record's key decides which
-//! phrase is taken, so that questions of one kind do not all sound alike.
+//! A phrase is a text with names in braces, which `fill` replaces. If a field is a list, the record's key decides
+//! which phrase is used, so that questions of one kind do not all sound alike.
 
 use serde::Deserialize;
 
@@ -16,14 +16,14 @@ use super::word_lists::WordList;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Phrases {
     pub(crate) quoted: String,
-    /// Whether a title may stand in a sentence without quotes.
+    /// Whether a title may be used in a sentence without quotes.
     pub(crate) bare_titles: bool,
     pub(crate) pre: String,
     pub(crate) post: String,
     pub(crate) about_title: Vec<String>,
     pub(crate) about_both: Vec<String>,
     pub(crate) and: String,
-    /// Openings up to a comma, and the question each asks: `{clause}` is what stands between.
+    /// Openings up to a comma, and the question each asks: `{clause}` is the text between them.
     pub(crate) openings: Vec<(String, String)>,
     /// Words between subject and definition, and the question for `{subject}`.
     pub(crate) copulas: Vec<(String, String)>,
@@ -47,11 +47,11 @@ pub(crate) struct Phrases {
     pub(crate) shared: String,
     pub(crate) apply: Vec<String>,
     pub(crate) apply_term: Vec<String>,
-    /// For sections that tell nobody to do anything.
+    /// For sections without instructions.
     pub(crate) apply_plain: Vec<String>,
     /// Words between effect and cause, and the question for `{effect}`.
     pub(crate) reasons: Vec<(String, String)>,
-    /// Words that mark a sentence as telling of causes or conditions.
+    /// Words that mark a sentence as one about causes or conditions.
     pub(crate) causal: WordList,
     pub(crate) effect: Vec<String>,
     /// For sections without a cause.
@@ -73,7 +73,7 @@ pub(crate) struct Phrases {
     pub(crate) yes: String,
     /// Before the correction of a false statement.
     pub(crate) no: String,
-    /// Small changes that turn a statement into its opposite: what stands there, what replaces it.
+    /// Small changes that turn a statement into its opposite: the words, and their replacement.
     pub(crate) negations: Vec<(String, String)>,
     pub(crate) blank: Vec<String>,
     pub(crate) blank_answer: String,
@@ -82,7 +82,7 @@ pub(crate) struct Phrases {
     pub(crate) refer_answer: String,
     pub(crate) meaning: Vec<String>,
     pub(crate) code: Vec<String>,
-    /// First steps, which place what is talked about: `{title}` in `{doc}`; a `{term}` in `{field}`, which is the title,
+    /// First steps, which introduce the subject: `{title}` in `{doc}`; a `{term}` in `{field}`, which is the title,
     /// alone or `within` its document; a `{term}` that names the whole field; two subjects `{a}` and `{b}`.
     pub(crate) part: Vec<String>,
     pub(crate) aspect: Vec<String>,
@@ -90,17 +90,17 @@ pub(crate) struct Phrases {
     pub(crate) alone: String,
     pub(crate) both: String,
     pub(crate) both_alone: String,
-    /// Second steps where the fact needs words before it: `{fact}`, `{a}`.
+    /// Second steps for facts that need words before them: `{fact}`, `{a}`.
     pub(crate) one_side: String,
     pub(crate) starts: String,
     pub(crate) code_starts: String,
-    /// Ends of a main clause, and the last step that says what follows as `{tail}`; empty where it is left to the answer.
+    /// Ends of a main clause, and the last step with the rest as `{tail}`; empty if that is left to the answer.
     pub(crate) joints: Vec<(String, String)>,
-    /// Last steps of one fact: its figure or another of its terms as `{detail}`; `plain` where there is neither.
+    /// Last steps of one fact: its figure or another of its terms as `{detail}`; `plain` if there is neither.
     pub(crate) figure: Vec<String>,
     pub(crate) tied: Vec<String>,
     pub(crate) plain: String,
-    /// Last steps of two facts, where the second needs words before it: `{fact}`, `{b}`.
+    /// Last steps of two facts, if the second needs words before it: `{fact}`, `{b}`.
     pub(crate) other: String,
     pub(crate) contrasted: String,
     pub(crate) ordered: String,

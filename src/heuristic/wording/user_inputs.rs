@@ -1,7 +1,7 @@
-//! Texts of users' inputs, fit for any service, and how the attributes drawn for them are understood.
+//! Texts of users' inputs that suit any service, and how the attributes drawn for them are interpreted.
 //!
-//! `{topic}` stands for what was drawn. Lists hold texts of different lengths, so that an input can be made about as long
-//! as asked.
+//! `{topic}` is replaced by the drawn topic. Lists have texts of different lengths, so that an input can have about
+//! the requested length.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{all, parse};
 use crate::heuristic::language::Language;
 
-/// In what tone a text is put.
+/// The tone of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
@@ -62,7 +62,7 @@ pub(crate) struct UserInputTexts {
     pub(crate) closings: TextsByTone,
     /// Questions about a topic.
     pub(crate) about: Vec<CountedText>,
-    /// Questions about nothing in particular.
+    /// Questions without a topic.
     pub(crate) open: Vec<CountedText>,
     /// Ends of a question that asks for a second thing.
     pub(crate) second: Vec<CountedText>,
@@ -74,7 +74,7 @@ pub(crate) struct UserInputTexts {
     pub(crate) stories: Vec<CountedText>,
 }
 
-/// Parts of words that stand for a tone, and parts of an instruction that ask for something, in lower case.
+/// Parts of words that mean a tone, and parts of an instruction that ask for something, in lower case.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Instructions {
@@ -103,14 +103,14 @@ pub(crate) struct InstructionWords {
     pub(crate) little_punctuation: Vec<String>,
 }
 
-/// How attributes are understood, from their file.
+/// How attributes are interpreted, from their file.
 pub(crate) fn instructions() -> &'static Instructions {
     static INSTRUCTIONS: LazyLock<Instructions> = LazyLock::new(|| parse(include_str!("instructions.yaml")));
     &INSTRUCTIONS
 }
 
 impl Tone {
-    /// The tone that words such as `impatient and annoyed` stand for.
+    /// The tone that words such as `impatient and annoyed` mean.
     pub(crate) fn of(words: &str) -> Self {
         let words = words.to_lowercase();
         let tones = &instructions().tones;

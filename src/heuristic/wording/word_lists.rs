@@ -1,4 +1,4 @@
-//! Lists of words that the heuristic knows in each language, and what it knows of English grammar.
+//! The heuristic's word lists of each language, and those of English grammar.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -51,9 +51,9 @@ pub(crate) struct WordLists {
     pub(crate) leaning: WordList,
     /// Words of a clause that refer to something outside it.
     pub(crate) pointing: WordList,
-    /// Words that measure or place and name no subject by themselves.
+    /// Words of measure and place, which name no subject by themselves.
     pub(crate) units: WordList,
-    /// Words that look like a key term and name nothing.
+    /// Words that look like a key term but name nothing.
     pub(crate) no_terms: WordList,
     pub(crate) headings: HeadingWords,
     pub(crate) elsewhere: ElsewhereWords,
@@ -78,11 +78,11 @@ pub(crate) struct HeadingWords {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ElsewhereWords {
     pub(crate) beginnings: Vec<String>,
-    /// Wherever they stand in the sentence.
+    /// At any place in the sentence.
     pub(crate) parts: Vec<String>,
 }
 
-/// What English needs beyond the lists that every language has.
+/// The lists that only English needs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EnglishGrammar {

@@ -12,7 +12,7 @@ const GROUP: usize = 64;
 /// The most bytes of a group, before packing, unless a single answer has more.
 const GROUP_BYTES: usize = 1 << 20;
 
-/// An answer, and whom to tell that it is stored.
+/// An answer, and the channel on which to report that it is stored.
 pub(super) type PendingAnswer = (AnswerToStore, oneshot::Sender<()>);
 
 /// The task that groups answers for the log's thread. It must run for answers to be stored.

@@ -73,7 +73,7 @@ fn wrong_schemas_report_the_position() {
     assert!(AnswerSchema::new(&json!({"type": "string", "pattern": "("})).is_err());
 }
 
-/// Trees of five kinds of nodes, told apart by a constant.
+/// Trees of five kinds of nodes, distinguished by a constant.
 fn trees() -> AnswerSchema {
     let node = |op: &str| {
         json!({"type": "object", "required": ["op", "args"], "additionalProperties": false,

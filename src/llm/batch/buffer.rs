@@ -43,7 +43,7 @@ impl BatchBuffer {
     }
 
     /// Whether one more line of this length would exceed a limit. A single line always fits: a provider that does not
-    /// accept it gives a better error.
+    /// accept it yields a better error.
     pub(super) fn is_full(&self, line: usize, limits: &BatchConfig) -> bool {
         let count = self.questions.len() as u64;
         count >= u64::from(limits.requests) || (count > 0 && self.bytes + line as u64 > limits.bytes)

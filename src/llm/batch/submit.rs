@@ -35,7 +35,7 @@ pub(super) struct SubmitError {
 }
 
 impl Api {
-    /// Creates a batch from the file. When a reply is lost, the provider's list tells whether it was created.
+    /// Creates a batch from the file. When a reply is lost, the provider's list shows whether it was created.
     pub(super) async fn create(&self, file: &FileInfo) -> Result<BatchInfo, SubmitError> {
         let begun = Instant::now();
         let (in_doubt, submissions) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -149,7 +149,7 @@ fn file_may_come(failure: Failure) -> Failure {
     }
 }
 
-/// A provider that cannot list its batches cannot tell whether one was created.
+/// With a provider that cannot list its batches, it is unknown whether one was created.
 fn no_list(failure: Failure) -> Failure {
     if !matches!(failure.verdict, Verdict::Fatal | Verdict::RejectRecord) {
         return failure;

@@ -72,7 +72,7 @@ pub(super) fn body(
                 let list = if value.is_array() { value } else { json!([value]) };
                 body.insert("stop_sequences".to_owned(), list);
             }
-            // The API gives no log probabilities; those who can do without them must be able to ask.
+            // The API returns no log probabilities; stages that can do without them must be able to ask.
             "logprobs" | "top_logprobs" => {}
             "tools" => drop(body.insert(name, conversation::tools(value))),
             "max_completion_tokens" => drop(body.insert("max_tokens".to_owned(), value)),

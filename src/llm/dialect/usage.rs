@@ -65,7 +65,7 @@ const CACHE_WRITE: &[&str] = &[
 /// Counts that Anthropic excludes from `input_tokens`; elsewhere they are part of the prompt's tokens.
 const BESIDE: &[&str] = &["cache_read_input_tokens", "cache_creation_input_tokens"];
 
-/// Reads the usage from a response. `wrote` tells whether the response has any output of the model; zero output tokens
+/// Reads the usage from a response. `wrote` says whether the response has any output of the model; zero output tokens
 /// are then not a count.
 pub(super) fn read(answer: &Value, wrote: bool) -> Usage {
     let places = PLACES.iter().filter_map(|place| at(answer, place));

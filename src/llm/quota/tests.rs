@@ -229,8 +229,7 @@ struct Server {
     down: std::ops::Range<f64>,
 }
 
-/// Keeps asking the server with `workers` at a time for `seconds`; gives the times of successes and the
-/// attempts.
+/// Keeps asking the server with `workers` at a time for `seconds`; returns the times of successes and the attempts.
 async fn load(
     pool: &Arc<Pool>,
     server: Server,

@@ -161,7 +161,7 @@ fn messages_may_ask_to_wait() {
          more tokens? Upgrade to Dev Tier today at https://console.groq.com/settings/billing",
         Some(578.016),
     );
-    // LiteLLM, with what it was told upstream
+    // LiteLLM, which passes on the upstream server's message
     says("No deployments available for selected model, Try again in 60 seconds. Passed model=m", Some(60.0));
     says(
         "litellm.RateLimitError: AzureException RateLimitError - Error code: 429 - {'error': {'code': '429', \

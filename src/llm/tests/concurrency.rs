@@ -7,7 +7,7 @@ use super::*;
 struct ServerCase {
     name: &'static str,
     traits: ServerTraits,
-    /// Whether it tells of its queue.
+    /// Whether it reports the length of its queue.
     tells: bool,
     /// Seconds until the limit has settled.
     settled: f64,
@@ -115,7 +115,7 @@ async fn the_limit_settles_near_what_a_server_sustains() {
     check(ServerCase { traits: ServerTraits { jitter: 1.0, ..uneven.traits }, ..uneven }).await;
 }
 
-/// Capacity falls from 200 to 20 and returns; gives the shares of it that are used in each time, the last one
+/// Capacity falls from 200 to 20 and recovers. Returns the shares of it that are used in each period, the last one
 /// from so many seconds after the return, each the time of an answer.
 async fn falls_and_returns(over: Overload, tells: bool, back: f64, seed: u64) -> [f64; 3] {
     let traits = ServerTraits { latency: 1.0, jitter: 0.1, places: 200, over, ..ServerTraits::PLAIN };

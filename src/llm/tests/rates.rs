@@ -160,7 +160,7 @@ async fn a_daily_quota_is_used_up_and_then_stops_the_run() {
         client.keep(&servers, 128, 60.0).await;
         let (refused, given_up) = (servers[0].refusals().0, client.rejected.load(Ordering::Relaxed));
         assert_eq!(client.answered(), 500, "{seed}");
-        // Each was refused once, and told what stops the run; those that waited for a turn were not sent.
+        // Each was refused once, with the reason that stops the run; those that waited for a permit were not sent.
         assert!(
             refused == given_up && (1..=128).contains(&refused),
             "{seed}: {refused}, {given_up} given up"

@@ -1,15 +1,16 @@
-//! What judges said: ratings by aspect and by place, preferences, and how far two judges of the same items agree.
+//! The results of `judge` stages: ratings by aspect and by position, preferences, and the agreement of two judges of
+//! the same items.
 
 use serde::{Deserialize, Serialize};
 
 use super::Proportion;
 
-/// What one `judge` stage of the run said.
+/// The results of one `judge` stage of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JudgeTotals {
     /// The stage's id.
     pub stage: String,
-    /// Records that it judged, each once however many records were made of it.
+    /// Records that it judged, each counted once even if it was expanded into several.
     pub records: u64,
     /// Questions that it asked.
     pub questions: u64,
@@ -17,9 +18,9 @@ pub struct JudgeTotals {
     pub scale: Option<(i64, i64)>,
     /// Ratings by aspect, in the order of the pipeline; empty if it compares.
     pub aspects: Vec<AspectRatings>,
-    /// Whether texts were shown in drawn orders, so that places can be compared.
+    /// Whether texts were shown in random orders, so that positions can be compared.
     pub shuffled: bool,
-    /// Ratings by the place at which a text was shown; empty if it was always alone.
+    /// Ratings by the position at which a text was shown; empty if it was always alone.
     pub slots: Vec<SlotRatings>,
     /// Preferences; `None` if it rates.
     pub preferences: Option<PreferenceTotals>,
@@ -30,73 +31,74 @@ pub struct JudgeTotals {
 pub struct AspectRatings {
     /// The aspect.
     pub aspect: String,
-    /// How often each number of the scale was given, from the lowest.
+    /// The frequency of each number on the scale, from the lowest.
     pub counts: Vec<RatingCount>,
     /// The mean of the numbers; `None` without any.
     pub mean: Option<f64>,
-    /// Ratings that are a number of the scale, of all that were asked for.
+    /// The proportion of ratings with a number on the scale.
     pub rated: Proportion,
     /// Ratings that do not apply.
     pub not_applicable: u64,
-    /// Numbers beyond the scale, which count as no rating.
+    /// Numbers outside the scale, which do not count as ratings.
     pub out_of_range: u64,
-    /// Ratings without an answer that could be read.
+    /// Ratings without a valid answer.
     pub missing: u64,
-    /// How far the ratings of one text agree; `None` if each was asked for once.
+    /// The agreement of several ratings of one text; `None` if each text was rated once.
     pub agreement: Option<VoteAgreement>,
 }
 
-/// How often one number was given.
+/// The frequency of one number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RatingCount {
     /// The number.
     pub rating: i64,
-    /// Its proportion of the numbers given.
+    /// Its proportion of all numbers.
     pub part: Proportion,
 }
 
-/// How far several ratings of the same text and aspect agree.
+/// The agreement of several ratings of the same text and aspect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VoteAgreement {
-    /// Pairs of ratings that are equal, of all pairs.
+    /// The proportion of pairs of ratings that are equal.
     pub equal: Proportion,
     /// The mean distance of a pair.
     pub distance: f64,
 }
 
-/// The ratings of the texts at one place.
+/// The ratings of the texts at one position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlotRatings {
-    /// The place, from 1.
+    /// The position, from 1.
     pub slot: u64,
     /// Ratings that are numbers.
     pub ratings: u64,
     /// Their mean; `None` without any.
     pub mean: Option<f64>,
-    /// The distance of the mean from that of all other places, in standard errors; `None` for too few ratings.
+    /// The distance of the mean from that of all other positions, in standard errors; `None` if there are too few
+    /// ratings.
     pub z: Option<f64>,
 }
 
-/// What a judge that compares said.
+/// The results of a judge that compares two texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreferenceTotals {
-    /// Questions that preferred the text shown first, of all that preferred one.
+    /// The proportion of questions that preferred the text shown first, of all that preferred one.
     pub first: Proportion,
-    /// The distance of that share from a half, in standard errors; `None` without any.
+    /// The distance of that proportion from one half, in standard errors; `None` without any.
     pub z: Option<f64>,
-    /// Votes that prefer a text, of all.
+    /// The proportion of votes that prefer a text.
     pub preferred: Proportion,
     /// Votes for a tie.
     pub ties: u64,
     /// Votes whose two orders contradict each other, which count as ties.
     pub contradictions: u64,
-    /// Votes without an answer that could be read.
+    /// Votes without a valid answer.
     pub missing: u64,
-    /// Pairs of votes about the same record that say the same; `None` if each has one vote.
+    /// The proportion of pairs of votes about the same record that agree; `None` if each record has one vote.
     pub agreement: Option<Proportion>,
 }
 
-/// How far two fields of the same records agree, such as a judge's label and a person's.
+/// The agreement of two fields of the same records, such as a judge's label and a person's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldAgreement {
     /// The first field.
@@ -105,11 +107,11 @@ pub struct FieldAgreement {
     pub second: String,
     /// The file whose records have both.
     pub file: String,
-    /// Records with the same value in both, of those that have both.
+    /// The proportion of records with the same value in both, of those that have both.
     pub equal: Proportion,
     /// Records that lack one of them.
     pub left_out: u64,
-    /// Cohen's kappa: 1 for full agreement, 0 for that of chance; `None` if all values are one.
+    /// Cohen's kappa: 1 for full agreement, 0 for agreement by chance; `None` if all values are equal.
     pub kappa: Option<f64>,
     /// The values of either field: numbers by size, then texts.
     pub values: Vec<String>,

@@ -85,11 +85,11 @@ pub struct Findings {
     pub map: Option<TextMap>,
     /// Detected against requested languages; `None` if no language could be detected.
     pub languages: Option<Languages>,
-    /// What the run's judges said, by stage.
+    /// The results of the run's `judge` stages.
     pub judging: Vec<JudgeTotals>,
-    /// What the run's stages that classify found, by stage.
+    /// The results of the run's `classify` stages.
     pub classified: Vec<ClassifyTotals>,
-    /// How far the pairs of fields agree that were asked for.
+    /// The agreement of the requested pairs of fields.
     pub agreement: Vec<FieldAgreement>,
     /// Records for browsing, sampled by `seed`, in the order of the data; includes rejected ones.
     pub sample: Vec<SampleRecord>,

@@ -149,22 +149,22 @@ pub enum Standout {
         /// Proportion of duplicates among the texts examined.
         texts: Proportion,
     },
-    /// A judge whose ratings depend on where a text is shown.
+    /// A judge whose ratings depend on the position of a text.
     JudgePlace {
         /// The stage.
         stage: String,
-        /// The place, from 1.
+        /// The position, from 1.
         place: u64,
         /// The mean rating there.
         mean: f64,
-        /// The distance from the mean of all other places, in standard errors.
+        /// The distance from the mean of all other positions, in standard errors.
         z: f64,
     },
-    /// A judge that compares and prefers the text at the first place more often than chance would.
+    /// A judge that prefers the text at the first position more often than by chance.
     JudgePrefersPlace {
         /// The stage.
         stage: String,
-        /// The questions that prefer the text shown first, of all that prefer one.
+        /// The proportion of questions that prefer the text shown first, of all that prefer one.
         first: Proportion,
     },
     /// Ratings that are out of range or missing.
@@ -173,7 +173,7 @@ pub enum Standout {
         stage: String,
         /// The aspect.
         aspect: String,
-        /// Their proportion of the ratings that were asked for.
+        /// Their proportion of all ratings.
         ratings: Proportion,
     },
     /// Texts in a language other than the requested one.

@@ -1,4 +1,5 @@
-//! How far two fields of the same records agree: a table of their values, Cohen's kappa, the records that differ.
+//! Measures the agreement of two fields of the same records: a table of their values, Cohen's kappa, the records that
+//! differ.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,11 +11,11 @@ use crate::report::findings::{DifferingRecord, FieldAgreement, Proportion};
 use crate::report::read::{FieldPair, PairOfValues, field_pair_files, for_each_pair};
 use crate::report::statistics::kappa::kappa;
 
-/// Values of either field; with more it is no judgement but a measure.
+/// The maximum number of values of a field; one with more is a measure rather than a judgement.
 const MOST_VALUES: usize = 100;
-/// Records that are listed.
+/// The maximum number of records that are listed.
 const MOST_LISTED: usize = 50;
-/// Characters of a listed record's text.
+/// The maximum number of characters of a listed record's text.
 const LONGEST_TEXT: usize = 300;
 
 /// Returns the agreement of two fields of an input.

@@ -1,7 +1,7 @@
-//! How many records of a run were given which label, by stage.
+//! The number of records with each label, by stage.
 //!
-//! Read from the classifications in provenance, of all records that were classified, kept or not. Memory is that of the
-//! labels.
+//! Read from provenance, for all records that were classified, kept or not. Memory grows with the number of labels
+//! only.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! What the judges of a run said: ratings by aspect, by place and by vote; preferences.
+//! The judgements of a run: ratings by aspect, by position and by vote; preferences.
 //!
-//! Read from the judgements in provenance, of all records that were judged, kept or not. Memory is that of the aspects
-//! and places.
+//! Read from provenance, for all records that were judged, kept or not. Memory grows with the number of aspects and
+//! positions only.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::report::findings::{
 use crate::report::read::DataRecord;
 use crate::stages::{JudgedQuestion, Judgement, PreferenceOutcome, RatingOutcome};
 
-/// Places that are told apart.
+/// The number of positions that are counted separately.
 const MOST_SLOTS: usize = 64;
-/// Ratings at a place, and at all others, below which their means are not compared.
+/// The minimum number of ratings at a position, and at all others, for which means are compared.
 const FEW_RATINGS: u64 = 10;
 /// The variance that rounding to whole numbers adds.
 const ROUNDING: f64 = 1.0 / 12.0;
@@ -66,7 +66,7 @@ struct AspectCounter {
 
 #[derive(Debug, Default)]
 struct PreferenceCounter {
-    /// Questions that prefer the text at the first place, and all that prefer one.
+    /// Questions whose answer prefers the text at the first position, and all that prefer one.
     first: u64,
     decided: u64,
     votes: BTreeMap<PreferenceOutcome, u64>,
@@ -124,7 +124,7 @@ impl StageCounter {
         }
     }
 
-    /// Compares the ratings that several questions gave to the same text.
+    /// Compares the ratings of the same text in several questions.
     fn add_agreement(&mut self, judgement: &Judgement, aspect: &str) {
         let mut by_text: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for question in &judgement.questions {
@@ -262,7 +262,7 @@ impl Moments {
         (self.count > 0).then(|| self.sum / self.count as f64)
     }
 
-    /// The square of the standard error of the mean. A judge that always gives the same number has rounded to it.
+    /// The square of the standard error of the mean. A variance of zero is the effect of rounding.
     fn error(self) -> f64 {
         let count = self.count as f64;
         let variance = (self.squares - self.sum * self.sum / count) / (count - 1.0);
@@ -291,7 +291,7 @@ mod tests {
             judgement["stage"] = json!("judge");
             judgement["record"] = json!(number.to_string());
             let judgements = vec![Judgement::read(&judgement).unwrap()];
-            // Two records of one item, with the provenance of what they were made of.
+            // Two records of one item, with the provenance of the record from which they were made.
             let record = DataRecord { judgements, ..DataRecord::default() };
             counter.add(&[record.clone(), record]);
         }
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_judge_that_prefers_a_place_shows_in_the_means_of_places_if_the_order_is_drawn() {
-        // The judge gives the first place 5 and the second 1 or 2, whatever stands there.
+        // The judge rates the first position 5 and the second 1 or 2, regardless of the text.
         let biased = (0..40_usize).map(|n| {
             let slots = if n % 2 == 0 { [0, 1] } else { [1, 0] };
             judgement(&[(&slots, &[5 - i64::from(n % 8 == 0), 1 + (n % 2) as i64])])
@@ -324,7 +324,7 @@ mod tests {
         let [first, second] = &found.slots[..] else { panic!("{:?}", found.slots) };
         assert_eq!((first.slot, first.ratings, first.mean), (1, 40, Some(4.875)));
         assert!(first.z.unwrap() > 20.0 && second.z.unwrap() < -20.0, "{found:?}");
-        // One that rates texts: the means of places are the same, however different the texts are.
+        // A judge that rates the texts: the means of the positions are equal, however different the texts are.
         let fair = (0..40_usize).map(|n| match n % 2 {
             0 => judgement(&[(&[0, 1], &[5, 2])]),
             _ => judgement(&[(&[1, 0], &[2, 5])]),

@@ -247,7 +247,7 @@ fn analyze(
     let (vectors, similarity) = vectors(&texts, &tokens, options)?;
     let attributes = collector.attributes.attributes(&metadata.configured.shares);
     let (map, variety, languages) = thread::scope(|scope| {
-        // Takes as long as the other two together.
+        // Takes as long as the other two passes together.
         let map = scope.spawn(|| map::map(&sample, &vectors, &similarity, &attributes));
         let variety = variety::variety(&variety::TextSample {
             all: &collector.words.counts,

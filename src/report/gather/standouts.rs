@@ -22,7 +22,7 @@ const TEXTS_FOR_OPENINGS: u64 = 100;
 /// Prose compresses by a factor of 2 to 3; a few texts prove nothing.
 const MUCH_COMPRESSED: f64 = 4.0;
 const TEXTS_FOR_COMPRESSION: u64 = 100;
-/// A judge's place whose mean is so many standard errors from that of the others is no chance.
+/// A position whose mean differs from that of the others by more than this number of standard errors stands out.
 const FAR_PLACE: f64 = 3.0;
 const MUCH_UNRATED: f64 = 0.05;
 /// Values of an attribute that are named; the chapter lists them all.
@@ -169,7 +169,7 @@ fn of_judge(judge: &JudgeTotals, found: &mut Vec<Standout>) {
             found.push(Standout::NotRated { stage: stage(), aspect: aspect.aspect.clone(), ratings });
         }
     }
-    // Of two places, which are equally far, the first.
+    // The first of two positions, which are equally far.
     let far = judge.slots.iter().rev().filter(|slot| slot.z.is_some_and(|z| z.abs() > FAR_PLACE));
     let farthest = far.max_by(|one, other| {
         one.z.map(f64::abs).partial_cmp(&other.z.map(f64::abs)).unwrap_or(std::cmp::Ordering::Equal)

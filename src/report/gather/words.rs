@@ -26,7 +26,7 @@ const MIN_TEXTS: u64 = 20;
 pub(super) struct ItemWordCounter {
     pub(super) counts: WordCounts,
     by_attribute: BTreeMap<String, AttributeWords>,
-    /// Values of all attributes that are counted.
+    /// The maximum number of values of all attributes whose words are counted.
     values: usize,
 }
 

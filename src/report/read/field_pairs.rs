@@ -1,4 +1,4 @@
-//! Reads two fields of each record of an input, for `--agree`: of a file, or of the first file of a run that has both.
+//! Reads two fields of each record of an input for `--agree`: of a file, or of a run's first file that has both.
 //!
 //! A dotted name reaches inside a field, as in pipelines.
 
@@ -19,11 +19,11 @@ pub struct FieldPair {
     pub second: String,
 }
 
-/// The two values of one record, as texts; numbers that are equal have equal texts.
+/// The two values of one record as texts; equal numbers have equal texts.
 pub(in crate::report) struct PairOfValues {
     pub(in crate::report) first: String,
     pub(in crate::report) second: String,
-    /// The record, for those who show it.
+    /// The record, for display.
     record: Value,
     place: String,
 }

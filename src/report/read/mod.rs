@@ -1,9 +1,9 @@
 //! Reads the input of a report, item by item: a run directory, or files of records from anywhere.
 //!
-//! `json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a value into a
-//! record. `run` and `run_file` join the files of a run directory by record id, `files` reads bare files, and
-//! `configured_shares` asks the run's pipeline for its shares, `field_pairs` reads two fields that are compared. `read_ahead` does so on its own thread, for `report::gather`,
-//! which measures the records.
+//! `json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a
+//! value into a record. `run` and `run_file` join the files of a run directory by record id, `files` reads bare
+//! files, and `configured_shares` reads the shares from the run's pipeline, `field_pairs` reads two fields to
+//! compare. `read_ahead` reads on its own thread, for `report::gather`, which measures the records.
 
 mod configuration;
 mod configured_shares;
@@ -89,9 +89,9 @@ pub(super) struct DataRecord {
     pub(super) dropped: bool,
     /// Model calls, as recorded in provenance.
     pub(super) calls: Vec<Value>,
-    /// What judges said of it, as recorded in provenance.
+    /// Its judgements, as recorded in provenance.
     pub(super) judgements: Vec<Judgement>,
-    /// What it was classified as, as recorded in provenance.
+    /// Its classifications, as recorded in provenance.
     pub(super) classifications: Vec<Classification>,
     /// Indexes, among the input's files, of the sinks that hold it.
     pub(super) sinks: Vec<usize>,

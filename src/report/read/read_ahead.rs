@@ -1,4 +1,4 @@
-//! Reads an input on a thread of its own, so that records are parsed while those before them are measured.
+//! Reads an input on its own thread, so that records are parsed while earlier ones are measured.
 //!
 //! Items arrive in their order, in batches through a bounded channel.
 
@@ -7,11 +7,11 @@ use std::thread;
 
 use super::{Input, ItemRecords, ReadError};
 
-/// Items of a batch.
+/// The maximum number of items in a batch.
 const ITEMS: usize = 256;
-/// Bytes of texts from which a batch has fewer items.
+/// The size of a batch's texts, in bytes, from which it has fewer items.
 const BYTES: usize = 1 << 20;
-/// Batches that wait to be measured.
+/// The maximum number of batches that wait to be measured.
 const WAITING: usize = 2;
 
 /// Passes each item of the input to `measure`; returns the input, which has then been read to its end.

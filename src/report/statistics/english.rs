@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The size, in words, of the corpus that the list stands for.
+/// The size, in words, of the corpus that the list represents.
 pub(crate) const TOTAL: f64 = 1_000_000.0;
 
 /// The rank of words that are not on the list.

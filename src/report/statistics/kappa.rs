@@ -1,7 +1,7 @@
-//! Cohen's kappa: how far two raters agree beyond what chance would give.
+//! Cohen's kappa: how far two raters agree beyond chance.
 
 /// Returns kappa of a square table of counts, by the first rater's category (row) and the second's (column); `None`
-/// where chance alone agrees always, or without counts.
+/// if agreement by chance is certain, or without counts.
 pub(crate) fn kappa(matrix: &[Vec<u64>]) -> Option<f64> {
     let total: u64 = matrix.iter().flatten().sum();
     if total == 0 {

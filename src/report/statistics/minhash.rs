@@ -77,7 +77,7 @@ fn signature(shingles: &[u64], permutations: &[(u64, u64)]) -> Option<Signature>
 
 fn permute(x: u64, a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(x % PRIME) + u128::from(b);
-    // As 2^61 is 1 modulo the prime, the bits above count like those below: no division of 128 bits.
+    // Since 2^61 is 1 modulo the prime, the upper bits are added to the lower ones, without dividing 128-bit numbers.
     let folded = (product as u64 & PRIME) + (product >> 61) as u64;
     folded % PRIME
 }

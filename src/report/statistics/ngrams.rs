@@ -14,7 +14,7 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     words_of(text).map(Cow::into_owned).collect()
 }
 
-/// Iterates over the same words, and copies only those that change.
+/// Iterates over the same words; copies only those that change.
 pub(crate) fn words_of(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.unicode_words().map(|word| {
         let word = &word[..word.floor_char_boundary(LONGEST_WORD)];

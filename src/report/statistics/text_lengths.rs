@@ -1,7 +1,8 @@
-//! Measures texts in words and tokens, each distinct piece of them once.
+//! Measures texts in words and tokens; equal pieces are measured once.
 //!
-//! A text is cut before each space that follows another character. Neither a word nor a token of o200k_base holds such a
-//! space except at its start, so that the pieces add up to exactly the text; most pieces of a large data set recur.
+//! A text is cut before each space that follows another character. Words and tokens of o200k_base contain such a
+//! space only at their start, so the lengths of the pieces add up exactly to that of the text. Most pieces of a large
+//! data set recur.
 
 use std::collections::HashMap;
 use std::ops::Add;
@@ -9,12 +10,12 @@ use std::ops::Add;
 use super::ngrams;
 use crate::token_count;
 
-/// Bytes of the longest piece that is remembered; a text without spaces is one piece.
+/// The maximum size of a piece that is cached, in bytes; a text without spaces is one piece.
 const LONGEST_PIECE: usize = 32;
-/// Pieces that are remembered, some 5 MB.
+/// The maximum number of cached pieces, about 5 MB.
 const PIECES: usize = 1 << 16;
 
-/// Measures texts, and remembers the lengths of their pieces.
+/// Measures texts and caches the lengths of their pieces.
 #[derive(Debug, Default)]
 pub(crate) struct TextMeasurer {
     pieces: HashMap<Box<str>, TextLength>,
@@ -93,7 +94,7 @@ mod tests {
         let mut measurer = TextMeasurer::default();
         let pieces: Vec<&str> = Pieces(text).collect();
         assert_eq!(pieces.concat(), text);
-        // Measured twice, of which the second time from memory.
+        // Measured twice, the second time from the cache.
         assert_eq!(measurer.measure(text), length(text), "{pieces:?}");
         assert_eq!(measurer.measure(text), length(text), "{pieces:?}");
     }

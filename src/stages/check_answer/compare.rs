@@ -1,6 +1,6 @@
-//! Compares texts, choices and sets: what the expected answer and the one found have in common.
+//! Compares the expected answer and the one found, as texts, choices or sets.
 //!
-//! All take plain text (`latex`).
+//! All functions take plain text (`latex`).
 
 use std::sync::LazyLock;
 
@@ -9,10 +9,10 @@ use regex::Regex;
 use super::Verdict;
 use super::quantity::{Quantity, QuantityRules};
 
-/// Spaces around signs, which mean nothing.
+/// Spaces around signs, which have no meaning.
 static SIGN_SPACES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"\s*([+*/=^,;:(){}\[\]\\π√×-])\s*").ok());
-/// What introduces an answer in a sentence.
+/// Words that introduce an answer in a sentence.
 static CUE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)^(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+)?(?:answers?|solutions?|roots|antwort|réponse|respuesta)\s*(?:(?:is|are|ist|est|es)\b\s*:?|:)\s*").ok()
 });
@@ -24,11 +24,11 @@ static NAMED_CHOICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// A choice with its text: `B) Paris`, `(B) Paris`, `B: Paris`.
 static LEADING_CHOICE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(?:\(([A-Za-z0-9])\)|\[([A-Za-z0-9])\]|([A-Z0-9])[).:])(?:\s|$)").ok());
-/// What denies a choice or leaves it open.
+/// Words that negate a choice or leave it open.
 static DENIED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)\b(not|neither|nor|or|either|unless|nicht|oder|pas)\b|n['’]t\b").ok());
 
-/// What stands for elements that are not named.
+/// Signs for elements that are not listed.
 const OPEN: [&str; 4] = ["...", "…", "\\ldots", "\\dots"];
 
 /// Compares texts without regard to case, white space and the punctuation around them.
@@ -41,7 +41,7 @@ pub(super) fn texts(expected: &str, found: &str) -> Verdict {
     if expected == found {
         return Verdict::Correct;
     }
-    // One within the other may say the same, or the opposite.
+    // If one contains the other, they may mean the same or the opposite.
     let (expected, found) = (spaced_words(&expected), spaced_words(&found));
     match found.contains(&expected) || expected.contains(&found) {
         true => Verdict::Unknown,
@@ -49,14 +49,14 @@ pub(super) fn texts(expected: &str, found: &str) -> Verdict {
     }
 }
 
-/// A text in the form in which it is compared.
+/// A text, normalized for comparison.
 fn comparable(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_whitespace() || ".,;:!?\"'“”‘’«»「」*_".contains(c));
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     SIGN_SPACES.as_ref().map_or(joined.clone(), |spaces| spaces.replace_all(&joined, "$1").into_owned())
 }
 
-/// The words of a text, each between spaces.
+/// The words of a text, each surrounded by spaces.
 fn spaced_words(text: &str) -> String {
     let words: Vec<&str> =
         text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -78,7 +78,7 @@ pub(super) fn choices(expected: &str, found: &str) -> Verdict {
     }
 }
 
-/// The letter or digit of the choice that a text makes; `None` if it makes none or several.
+/// The letter or digit of the choice in a text; `None` if there is none or several.
 fn choice(text: &str) -> Option<char> {
     let bare = text.trim_matches(|c: char| c.is_whitespace() || "()[]{}.,:;!*\"'".contains(c));
     let mut chars = bare.chars();
@@ -133,7 +133,7 @@ fn value(element: &str) -> &str {
 pub(super) fn elements(text: &str) -> Vec<String> {
     let text = CUE.as_ref().map_or(text.into(), |cue| cue.replace(text, ""));
     let mut text = text.trim();
-    // The full stop of a sentence, not the dots of a list that goes on.
+    // The full stop of a sentence, not the dots of a list that continues.
     text = text.strip_suffix('.').filter(|rest| !rest.ends_with('.')).unwrap_or(text).trim();
     for (open, close) in [('{', '}'), ('[', ']')] {
         if let Some(inside) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {

@@ -1,4 +1,4 @@
-//! Where the final answer stands in a text.
+//! Finds the final answer in a text.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,13 +9,14 @@ use super::latex::braced;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FindRule {
-    /// What stands in the last `\boxed{...}`, with braces inside it. One that is not closed does not count.
+    /// The content of the last `\boxed{...}`, which may contain braces. Unclosed ones are ignored.
     Boxed,
-    /// The last line that is not empty. Of a number it may be a sentence with one number in it, or end in `= 42`.
+    /// The last line that is not empty. For a number, it may be a sentence that contains one number, or end in `=
+    /// 42`.
     LastLine,
-    /// The text as a whole, for a field that holds nothing but the answer.
+    /// The whole text, for a field that contains only the answer.
     Whole,
-    /// What follows the last occurrence of this text, up to the end of its line, as `####`.
+    /// The text after the last occurrence of this marker, such as `####`, up to the end of the line.
     After(String),
 }
 
@@ -32,7 +33,7 @@ impl FindRule {
     }
 }
 
-/// What stands in the last box that is closed.
+/// The content of the last closed box.
 fn boxed(text: &str) -> Option<&str> {
     let starts: Vec<usize> = ["\\boxed", "\\fbox"]
         .iter()
@@ -54,7 +55,7 @@ mod tests {
             (FindRule::Boxed, r"So \boxed{1} or rather \boxed{\frac{1}{2}}.", Some(r"\frac{1}{2}")),
             (FindRule::Boxed, r"\boxed {5}", Some("5")),
             (FindRule::Boxed, r"\boxed{\{1, 2\}}", Some(r"\{1, 2\}")),
-            // The last was cut off, and the one before it is not the answer.
+            // The last one is truncated, and the one before it is not the answer.
             (FindRule::Boxed, r"First \boxed{1}, then \boxed{\frac{1}{2}", None),
             (FindRule::Boxed, r"\boxed{ }", None),
             (FindRule::Boxed, "42", None),

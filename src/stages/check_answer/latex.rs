@@ -1,7 +1,6 @@
-//! Answers as plain text: LaTeX and Markdown around a number or a word are removed, and its signs are made the usual
-//! ones.
+//! Converts answers to plain text: removes LaTeX and Markdown around a number or a word, and normalizes signs.
 //!
-//! Only what answers are written with is known. Any other command stays, so that the text is no number.
+//! Only commands that are used in answers are known. Any other command is kept, so that the text is not a number.
 
 /// Commands whose argument is text.
 const WRAPPING: [&str; 13] = [
@@ -19,7 +18,7 @@ const WRAPPING: [&str; 13] = [
     "rm",
     "mathsf",
 ];
-/// Commands that become other signs.
+/// Commands that are replaced by signs.
 const SIGNS: [(&str, &str); 26] = [
     ("times", "×"),
     ("cdot", "×"),
@@ -49,14 +48,14 @@ const SIGNS: [(&str, &str); 26] = [
     ("rbrace", "}"),
 ];
 
-/// How far the wide forms of ASCII are from ASCII.
+/// The distance of the full-width forms of ASCII from ASCII.
 const WIDE: u32 = 0xfee0;
 
 /// The text without its markup.
 #[must_use]
 pub(super) fn plain(text: &str) -> String {
     let signs = usual_signs(text);
-    // A single dollar is money, a pair of them a formula.
+    // A single dollar sign is a currency; a pair encloses a formula.
     let dollars = signs.matches('$').count() - signs.matches("\\$").count();
     let mut out = String::with_capacity(signs.len());
     let mut rest = signs.as_str();
@@ -82,12 +81,12 @@ pub(super) fn plain(text: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What follows a sign of degrees, which LaTeX writes as a superscript.
+/// The text after a degree sign, which LaTeX writes as a superscript.
 fn degree_sign(rest: &str) -> Option<&str> {
     ["^{\\circ}", "^\\circ", "^{\\degree}", "^°", "^{°}"].iter().find_map(|sign| rest.strip_prefix(sign))
 }
 
-/// Writes what the command at the beginning of `rest` stands for, and returns what follows it.
+/// Writes the replacement of the command at the beginning of `rest`, and returns the text after it.
 fn command<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let after = &rest[1..];
     let length = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
@@ -117,7 +116,7 @@ fn command<'a>(rest: &'a str, out: &mut String) -> &'a str {
     if WRAPPING.contains(&name)
         && let Some((inside, after)) = argument(after)
     {
-        // The spaces of a text are its own.
+        // Spaces inside a text are kept.
         out.push_str(if inside.starts_with(' ') { " " } else { "" });
         out.push_str(&plain(&inside));
         out.push_str(if inside.ends_with(' ') { " " } else { "" });
@@ -140,7 +139,7 @@ fn operand(text: &str) -> String {
     if is_number { text } else { format!("({text})") }
 }
 
-/// The argument of a command: what stands between braces, or the next character.
+/// The argument of a command: the text between braces, or the next character.
 fn argument(rest: &str) -> Option<(String, &str)> {
     let rest = rest.trim_start();
     match rest.chars().next()? {
@@ -150,7 +149,7 @@ fn argument(rest: &str) -> Option<(String, &str)> {
     }
 }
 
-/// What stands between the brace at the beginning and the one that closes it, and what follows; `None` if there is none.
+/// Splits the text at the brace that closes the one at the beginning; `None` if there is none.
 pub(super) fn braced(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     let mut escaped = false;
@@ -175,7 +174,8 @@ pub(super) fn braced(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Digits of all scripts as ASCII, and one form of minus, apostrophe, separators and spaces.
+/// Normalizes the digits of all scripts to ASCII, and variants of minus, apostrophe, separators and spaces to one
+/// form.
 fn usual_signs(text: &str) -> String {
     text.chars().map(|char| decimal_digit(char).unwrap_or_else(|| usual_sign(char))).collect()
 }
@@ -189,7 +189,7 @@ fn usual_sign(char: char) -> char {
         '٪' => '%',
         '⁄' | '∕' => '/',
         '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' => ' ',
-        // The wide forms of ASCII.
+        // The full-width forms of ASCII.
         '！'..='～' => char::from_u32(char as u32 - WIDE).unwrap_or(char),
         other => other,
     }

@@ -1,7 +1,7 @@
 //! A number with its unit, found in a text and compared with another.
 //!
-//! What is not certain is no answer: of two numbers in a sentence none is taken, a bound is no number, and a comparison
-//! that depends on how a unit or a decimal sign is meant is unknown.
+//! What is not certain is not an answer: a sentence with two numbers has none, a bound is not a number, and a
+//! comparison that depends on the meaning of a unit or a decimal separator is unknown.
 
 use num_rational::BigRational;
 
@@ -18,25 +18,25 @@ use crate::rational::whole;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Quantity {
     pub(super) value: BigRational,
-    /// What the number is where the decimal sign is another.
+    /// The number with the other decimal separator.
     pub(super) other: Option<BigRational>,
     pub(super) is_percent: bool,
     /// As `units::plain` returns it.
     pub(super) unit: Option<String>,
 }
 
-/// What two quantities are compared by.
+/// The rules by which quantities are compared.
 #[derive(Debug, Clone, Default)]
 pub(super) struct QuantityRules {
     pub(super) decimal: DecimalSign,
-    /// How far two numbers may be apart.
+    /// The allowed difference of two numbers.
     pub(super) tolerance: Option<BigRational>,
-    /// The unit of a number without one.
+    /// The unit of numbers without one.
     pub(super) unit: Option<String>,
 }
 
 impl Quantity {
-    /// Reads a text that is a quantity, or a sentence that has one and nothing that could be another.
+    /// Parses a text that is a quantity, or a sentence that contains exactly one.
     pub(super) fn find(text: &str, decimal: DecimalSign) -> Option<Self> {
         let text = text.trim().trim_end_matches(['.', ',', ';', ':']).trim_end();
         if let Some(quantity) = Self::whole(text, decimal) {
@@ -55,7 +55,7 @@ impl Quantity {
         Self::only(text, decimal)
     }
 
-    /// Reads a text that is a quantity and nothing else.
+    /// Parses a text that consists of a quantity only.
     pub(super) fn whole(text: &str, decimal: DecimalSign) -> Option<Self> {
         let text = text.trim().trim_end_matches(['.', ',', ';', ':']).trim();
         let bare = text.strip_prefix(['-', '+']).unwrap_or(text).trim_start();
@@ -85,7 +85,7 @@ impl Quantity {
         Self { value: -self.value, other: self.other.map(|other| -other), ..self }
     }
 
-    /// The only number of a sentence, unless the sentence says something else about it.
+    /// The only number of a sentence, unless the sentence negates or limits it.
     fn only(text: &str, decimal: DecimalSign) -> Option<Self> {
         if matches(&DENIED, text) || matches(&JOINED, text) {
             return None;
@@ -104,18 +104,18 @@ impl Quantity {
         }
         let money = MONEY.iter().find(|sign| text[..number.start].ends_with(**sign));
         let rest = text[number.end..].split(['.', ',', ';', ':', ')', '(']).next().unwrap_or_default();
-        // A factorial is not told from an exclamation.
+        // A factorial cannot be distinguished from an exclamation mark.
         if rest.trim_start().starts_with(['+', '-', '/', '!', '?']) {
             return None;
         }
         let quantity = Self::with_next_words(&number, rest)?;
         let Some(sign) = money else { return Some(quantity) };
-        // `$5m` is no length.
+        // `$5m` is not a length.
         let is_multiple = rest.starts_with(char::is_alphabetic) && quantity.unit.is_some();
         (!is_multiple && !quantity.is_percent).then(|| quantity.of_unit(sign))
     }
 
-    /// The number with the longest unit that is known, or else with the next word.
+    /// The number with the longest known unit after it, otherwise with the next word.
     fn with_next_words(number: &Numeral, rest: &str) -> Option<Self> {
         let words: Vec<&str> = rest.split_whitespace().take(UNIT_WORDS).collect();
         let Some(first) = words.first() else { return Self::with_unit(number, "") };
@@ -130,7 +130,7 @@ impl Quantity {
         Self::with_unit(number, if is_function_word { "" } else { first })
     }
 
-    /// The number with what follows it; `None` if that is no unit.
+    /// The number with the text after it as the unit; `None` if that is not a unit.
     fn with_unit(number: &Numeral, rest: &str) -> Option<Self> {
         let mut rest = rest.trim();
         let mut factor = whole(1);
@@ -212,7 +212,7 @@ impl QuantityRules {
         }
     }
 
-    /// Compares a percentage with a number: 50% is 0.5. Whether a 50 means 50% cannot be told.
+    /// Compares a percentage with a number: 50% is 0.5. Whether 50 means 50% is unknown.
     fn compare_percent(&self, expected: &Quantity, found: &Quantity) -> Verdict {
         let percent = |is_percent: bool| if is_percent { whole(1) / whole(100) } else { whole(1) };
         let verdict =
@@ -223,7 +223,7 @@ impl QuantityRules {
         }
     }
 
-    /// Compares the numbers, each times the size of its unit. The tolerance is in the expected unit.
+    /// Compares the numbers, each multiplied by the size of its unit. The tolerance is in the expected unit.
     fn compare_scaled(
         &self,
         expected: &Quantity,

@@ -1,4 +1,4 @@
-//! Tests of `check_answer`: what counts as the expected answer, and what cannot be told.
+//! Tests of `check_answer`: which answers count as the expected one, and which are unknown.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ fn percentages_are_parts_of_one() {
     number("1/2", r"50\%", true);
     number("50%", "50 %", true);
     number("50%", "51%", false);
-    // Whether a number without the sign is a percentage is for the pipeline to say.
+    // Whether a number without a sign is a percentage is up to the pipeline.
     number("50", "50%", UNKNOWN);
     number("0.5%", "0.5", UNKNOWN);
     check(json!({"unit": "%"}), json!("50"), json!("50%"), json!(true));
@@ -124,7 +124,7 @@ fn units_are_converted_or_compared() {
     number("5 apples", "5 Apple", true);
     number("5 apples", "6 pears", false);
     number("5 apples", "5 pears", UNKNOWN);
-    // A unit that only one has.
+    // A unit that only one of the two has.
     number("18", "$18", true);
     number("18", "-$18", false);
     number("90", r"90^\circ", true);

@@ -1,12 +1,12 @@
-//! Units of measure: which of them measure the same, and how many of the smallest each is.
+//! Units of measurement: what each measures, and its size.
 //!
-//! For units that answers are given in. Others are words, which are equal or not.
+//! For units that are common in answers. Any other unit is a word that is equal to another or not.
 
 use num_rational::BigRational;
 
 use crate::rational::whole;
 
-/// Names, what is measured, and the size as a fraction of the quantity's own unit.
+/// Names, what they measure, and their size as a fraction of the quantity's base unit.
 type Unit = (&'static [&'static str], Dimension, i64, i64);
 
 /// What a unit measures.
@@ -82,10 +82,10 @@ const UNITS: &[Unit] = &[
     (&["₹", "inr", "rupee"], Rupees, 1, 1),
 ];
 
-/// Signs of money, which stand before the number too.
+/// Currency signs, which may also precede the number.
 pub(super) const MONEY: [&str; 8] = ["US$", "$", "€", "£", "¥", "₹", "USD", "EUR"];
 
-/// A unit without its plural and spelling.
+/// A unit, normalized to singular and one spelling.
 #[must_use]
 pub(super) fn plain(unit: &str) -> String {
     let unit = unit.trim().trim_end_matches('.').replace("^2", "2").replace("^3", "3");
@@ -99,7 +99,7 @@ pub(super) fn plain(unit: &str) -> String {
     }
 }
 
-/// What a unit, as `plain` returns it, measures, and its size.
+/// What a unit, normalized by `plain`, measures, and its size.
 #[must_use]
 pub(super) fn find(unit: &str) -> Option<(Dimension, BigRational)> {
     let plural = |name: &str| name.strip_suffix('s').is_some_and(|singular| singular == unit);

@@ -1,13 +1,14 @@
-//! The words around a number that say what it is: multipliers, percentages, denials, and what no unit is.
+//! The words around a number that change its meaning: multipliers, percentages, negations, and words that are not
+//! units.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Words for a percentage.
+/// Words for percent.
 pub(super) const PERCENT: [&str; 8] =
     ["%", "percent", "per cent", "prozent", "pour cent", "por ciento", "per cento", "percentage points"];
-/// Words that multiply the number before them, in any case.
+/// Words that multiply the number before them, in upper or lower case.
 const MULTIPLIERS: [(&str, i64); 24] = [
     ("dozen", 12),
     ("hundred", 100),
@@ -39,10 +40,10 @@ const MULTIPLYING_LETTERS: [(&str, i64); 5] =
     [("k", 1000), ("K", 1000), ("M", 1_000_000), ("B", 1_000_000_000), ("bn", 1_000_000_000)];
 /// A thousand in one language, a million in another.
 pub(super) const UNCERTAIN_MULTIPLIER: &str = "mil";
-/// Words after a number that are no unit in a sentence, though `in` is one by itself.
+/// Words after a number that are not a unit in a sentence, though `in` is one by itself.
 pub(super) const FUNCTION_WORDS: [&str; 12] =
     ["in", "on", "at", "for", "from", "by", "a", "an", "per", "each", "altogether", "total"];
-/// Words after a number that make another number of it, or go on with the sentence.
+/// Words after a number that change the number or continue the sentence.
 pub(super) const NO_UNITS: [&str; 58] = [
     "and",
     "or",
@@ -103,26 +104,26 @@ pub(super) const NO_UNITS: [&str; 58] = [
     "millionths",
     "billionths",
 ];
-/// The most words of a unit.
+/// The maximum number of words of a unit.
 pub(super) const UNIT_WORDS: usize = 3;
-/// A unit of fewer letters that is not known may be a multiplier.
+/// An unknown unit with fewer letters may be a multiplier.
 pub(super) const SHORT_UNIT: usize = 2;
 
-/// What denies a number, leaves it open, or makes it a bound.
+/// Words that negate a number, leave it open, or make it a bound.
 pub(super) static DENIED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(?i)[<>≤≥≠±]|!=|\b(not|never|no longer|cannot|least|most|more than|less than|fewer|greater|over|under|above|below|between|up to|almost|nearly|wrong|or|maybe|perhaps|unknown|unclear|nicht|kein\w*|mindestens|höchstens|mehr als|weniger|oder|pas|au moins|ou|al menos|más de|menos de)\b|n['’]t\b",
     )
     .ok()
 });
-/// What makes the only number of a sentence a part of a formula, or the label of something.
+/// Words and signs that make the only number of a sentence part of a formula or a label.
 pub(super) static JOINED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(?i)[√^*×÷∞]|\\[a-z]+|[a-z]\(|\b(log|ln|lg|exp|sin|cos|tan|cot|sqrt|mod|gcd|lcm|det|floor|ceil)\b|\b(and a half|and a quarter|minus|plus|times)\b|\b(step|option|choice|question|problem|example|case|equation|part|figure|line|section|page|chapter|no\.|schritt|paso|étape)\s*#?[0-9]",
     )
     .ok()
 });
-/// What introduces an answer.
+/// Words that introduce an answer.
 pub(super) static CUE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(?i)\b(?:answer|result|antwort|ergebnis|réponse|respuesta|resultado|risposta|ответ)(?:\s+(?:is|ist|est|es|è|=))?\s*[:=]?\s+",

@@ -1,6 +1,6 @@
-//! Which elements are taken, by their values: pure decisions over indexes.
+//! Selects elements by their values: pure functions that return indexes.
 //!
-//! Values are compared as exact numbers (`rational`), so that neither a tie nor a gap depends on how a float rounds.
+//! Values are compared as exact numbers (`rational`), so that ties and gaps do not depend on floating-point rounding.
 
 use num_rational::BigRational;
 use rand::RngExt;
@@ -22,14 +22,14 @@ pub(super) struct Selector<'a> {
     pub(super) rng: ChaCha8Rng,
 }
 
-/// What is taken, by index.
+/// The selected elements, by index.
 pub(super) enum Selection {
     Taken {
         chosen: Vec<usize>,
         rejected: Option<usize>,
         vote: Option<Vote>,
     },
-    /// Nothing; the reason.
+    /// None; the record is dropped for this reason.
     Dropped(&'static str),
 }
 
@@ -80,13 +80,13 @@ impl Selector<'_> {
         Ok(taken(ranked.into_iter().take(count).map(|(index, _)| index).collect()))
     }
 
-    /// Whether it depends on a tie, by which no element is to be taken, which are the first `count`.
+    /// Whether a tie decides which elements are the first `count`, and ties are to be dropped.
     fn is_undecided(&self, ranked: &[Valued], count: usize) -> bool {
         let tied = ranked.len() > count && ranked[count - 1].1 == ranked[count].1;
         tied && self.options.ties() == Ties::Drop
     }
 
-    /// The best element, and one that is lower by the gap and reads differently.
+    /// The best element, and one that is lower by at least the gap and whose text differs.
     fn pair(&mut self) -> Result<Selection, StageError> {
         let ranked = self.ranked(true)?;
         let Some((best, highest)) = ranked.first() else { return Ok(Selection::Dropped("no_pair")) };
@@ -111,7 +111,7 @@ impl Selector<'_> {
                 (true, true) => "min_gap",
             }));
         }
-        // The lowest first; equal ones stay in the order that was drawn.
+        // The lowest first; equal ones keep the order that was drawn.
         others.sort_by(|a, b| a.1.cmp(&b.1));
         if is_tied && self.options.ties() == Ties::Drop {
             return Ok(Selection::Dropped("tie"));
@@ -149,8 +149,8 @@ impl Selector<'_> {
         Selection::Taken { chosen: vec![first], rejected: None, vote: Some(vote) }
     }
 
-    /// The elements that have a value, the highest or the lowest first, equal ones in the order of the list or a drawn
-    /// one.
+    /// The elements that have a value, the highest or the lowest first; equal ones in the order of the list or in
+    /// random order.
     fn ranked(&mut self, highest_first: bool) -> Result<Vec<Valued>, StageError> {
         let mut ranked = Vec::with_capacity(self.values.len());
         for (index, value) in self.values.iter().enumerate() {
@@ -182,7 +182,7 @@ fn taken(chosen: Vec<usize>) -> Selection {
     Selection::Taken { chosen, rejected: None, vote: None }
 }
 
-/// What equal answers have in common; `None` for one that does not vote.
+/// A key that equal answers share; `None` for an element that does not vote.
 fn answer_key(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

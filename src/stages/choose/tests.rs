@@ -1,4 +1,4 @@
-//! Tests of `choose`: what is taken of which list, why nothing is, and what the check refuses.
+//! Tests of `choose`: what is selected from which list, why a record is dropped, and which options the check refuses.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn scored(scores: &Value) -> Value {
     json!({"candidates": candidates.collect::<Vec<_>>()})
 }
 
-/// The answers taken of candidates with these scores: chosen, then rejected; or the reason for none.
+/// Checks the answers selected from candidates with these scores: chosen, then rejected; or the reason of the drop.
 #[track_caller]
 fn check(options: &Value, scores: &Value, expected: &str) {
     let mut config = json!({"by": "candidate.score", "ties": "first"});
@@ -59,7 +59,7 @@ fn the_best_and_the_worst_are_taken_by_their_values() {
     check(&worst, &json!([3, 5, 1.5]), "c");
     check(&best, &json!([-1, -0.5, null]), "b");
     check(&best, &json!([false, true]), "b");
-    // An element without a value is never taken, not even as the worst.
+    // An element without a value is never selected, not even as the worst.
     check(&worst, &json!([3, null, 4]), "a");
     check(&best, &json!([null, null]), "no_candidates");
     check(&best, &json!([]), "no_candidates");
@@ -116,7 +116,7 @@ fn equal_texts_are_never_a_pair() {
     let part = chooser(json!({"by": "candidate.score", "take": "pair"}));
     assert_eq!(run(&*part, candidates(["a b", " a  b\n", "a\tb"])).unwrap_err(), "no_pair");
     assert_eq!(run(&*part, candidates(["caf\u{e9}", "cafe\u{301}", "caf\u{e9}"])).unwrap_err(), "no_pair");
-    // The lowest that reads differently.
+    // The lowest with a different text.
     let found = run(&*part, candidates(["a", "b", "a "])).unwrap();
     assert_eq!(found.text("rejected.answer"), Some("b"));
     let part = chooser(json!({"by": "candidate.score", "take": "pair", "text": "reply"}));
@@ -164,7 +164,7 @@ fn the_answer_of_most_elements_wins() {
     assert_eq!(vote(None, json!([4, 5, 5.0, null, ""])), Ok("b: 5 2/3".to_owned()));
     assert_eq!(vote(None, json!(["x y", " x  y", "z"])), Ok("a: \"x y\" 2/3".to_owned()));
     assert_eq!(vote(None, json!(["Yes", "yes", "no", "no"])), Ok("c: \"no\" 2/4".to_owned()));
-    // A number is not the text of it, and a tie is no majority unless it is said to be.
+    // A number and its text are different answers, and a tie is no majority unless `ties` says so.
     assert_eq!(vote(None, json!(["5", 5])), Err("tie".to_owned()));
     assert_eq!(vote(Some("first"), json!(["5", 5])), Ok("a: \"5\" 1/2".to_owned()));
     assert_eq!(vote(None, json!([null, null])), Err("no_candidates".to_owned()));

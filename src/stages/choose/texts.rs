@@ -1,12 +1,12 @@
-//! Which texts of two elements are equal: those that a reader could not tell apart.
+//! Determines whether the texts of two elements are equal: whether a reader sees no difference.
 
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::stage::StageError;
 
-/// The text of an element without what a reader does not see: of one that is a text, or that has one under `key`. Of
-/// messages it is their roles and contents.
+/// The visible text of an element that is a text or has one under `key`; of a list of messages, their roles and
+/// contents.
 pub(super) fn visible_text(element: &Value, key: &str) -> Result<String, StageError> {
     let text = match element {
         Value::Object(map) => map.get(key).unwrap_or(&Value::Null),
@@ -16,7 +16,8 @@ pub(super) fn visible_text(element: &Value, key: &str) -> Result<String, StageEr
         Value::String(text) => Ok(plain(text)),
         Value::Array(messages) => Ok(plain(&Value::Array(messages.clone()).to_string().replace("\\n", " "))),
         _ => {
-            let message = format!("an element has no text `{key}` by which it could be told from another");
+            let message =
+                format!("an element has no text `{key}` by which it could be distinguished from another");
             Err(StageError::new("fields", message))
         }
     }

@@ -8,10 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The maximum number of choices: servers name no more candidates for a token.
+/// The maximum number of choices: servers return no more candidates for a token.
 pub(super) const MOST: usize = 20;
 
-/// Labels, each with what it means, where that is told.
+/// Labels, each with its meaning if one is declared.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Choices(pub(super) Vec<Choice>);
 
@@ -31,7 +31,7 @@ impl Choices {
         self.0.iter().map(|choice| &*choice.label)
     }
 
-    /// The letters that stand for so many choices: A, B, C, ...
+    /// The letters of the choices: A, B, C, ...
     pub(super) fn letters(&self) -> Vec<String> {
         ('A'..='Z').take(self.len()).map(String::from).collect()
     }

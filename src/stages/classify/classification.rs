@@ -1,4 +1,4 @@
-//! What a `classify` stage found for one record, as it stands in provenance, where `report` reads it.
+//! The result of a `classify` stage for one record, as stored in provenance, where `report` reads it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub(crate) struct Classification {
     pub(crate) record: String,
     /// The probability of the label.
     pub(crate) probability: f64,
-    /// How much of the answers named a choice, from 0 to 1.
+    /// The probability that an answer names any of the choices.
     pub(crate) coverage: f64,
     /// `logprobs` or `samples`.
     pub(crate) method: String,

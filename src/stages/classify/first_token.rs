@@ -1,8 +1,9 @@
-//! The probability of each answer, from the log probabilities of the tokens that an answer begins with.
+//! Computes the probability of each answer from the log probabilities of an answer's first tokens.
 //!
-//! Servers give them in two formats, for chats (`content`) and for raw completions (`tokens`, `top_logprobs`); some use
-//! either for both. At each token they name the likeliest candidates. Those that spell an answer count for it; a candidate
-//! that says nothing yet, such as `(`, is followed if the model took it, and what comes after is weighted by it.
+//! Servers return them in two formats, for chats (`content`) and for raw completions (`tokens`, `top_logprobs`); some
+//! use one format for both. For each token they list the most likely candidates. Candidates that spell an answer
+//! count for it. If the model chose a candidate that does not decide yet, such as `(`, the next token is examined,
+//! weighted by the candidate's probability.
 
 use serde_json::Value;
 
@@ -16,11 +17,11 @@ const REASONING_END: &str = "</think>";
 pub(super) struct TokenPosition {
     token: String,
     probability: f64,
-    /// The likeliest other tokens.
+    /// The most likely other tokens.
     others: Vec<(String, f64)>,
 }
 
-/// The tokens of an answer, as the server gives them; none if it gives no log probabilities.
+/// Reads the tokens of an answer from the server's response; none if it has no log probabilities.
 pub(super) fn read(logprobs: &Value) -> Vec<TokenPosition> {
     match logprobs.get("content").unwrap_or(logprobs) {
         Value::Array(tokens) => tokens.iter().filter_map(chat_token).collect(),
@@ -48,7 +49,7 @@ fn raw_tokens(logprobs: &Value) -> Option<Vec<TokenPosition>> {
     Some(tokens.iter().zip(own).enumerate().filter_map(read).collect())
 }
 
-/// Puts a token together; the candidates may contain the token itself.
+/// Combines a token with its candidates, which may include the token itself.
 fn position(
     (token, probability): (String, f64),
     candidates: impl Iterator<Item = (String, f64)>,
@@ -61,18 +62,18 @@ fn text(token: &Value) -> Option<String> {
     token.as_str().map(without_marks)
 }
 
-/// A token's text; some servers give the marks of the tokenizer in place of white space.
+/// A token's text; some servers return the tokenizer's marks instead of white space.
 fn without_marks(token: &str) -> String {
     token.replace(['Ġ', '▁'], " ").replace('Ċ', "\n")
 }
 
-/// Servers write -9999 for what is too unlikely to have a number.
+/// Servers send -9999 for tokens that are too unlikely to have a number.
 fn probability(logprob: &Value) -> Option<f64> {
     logprob.as_f64().map(|logprob| logprob.exp().min(1.0))
 }
 
-/// The probability of each answer; their sum is less than 1 by what spells none of them. `answer` is the text of the answer
-/// without reasoning, which the tokens may begin with.
+/// The probability of each answer; their sum is below 1 if some candidates spell none of them. `answer` is the text
+/// of the answer without reasoning, with which the tokens may begin.
 pub(super) fn masses(tokens: &[TokenPosition], answer: &str, answers: &Spellings, count: usize) -> Vec<f64> {
     let mut masses = vec![0.0; count];
     let (mut taken, mut weight) = (String::new(), 1.0);
@@ -93,14 +94,14 @@ pub(super) fn masses(tokens: &[TokenPosition], answer: &str, answers: &Spellings
             Said::Other => return masses,
         }
     }
-    // The answer ended, or was cut off, where it could still have gone on.
+    // The answer ended or was truncated before it was decided.
     if let Some(index) = answers.begun(&taken) {
         masses[index] += weight;
     }
     masses
 }
 
-/// The index of the first token after the model's reasoning; white space before the answer belongs to it.
+/// The index of the first token after the model's reasoning; white space before the answer counts as part of it.
 fn start(tokens: &[TokenPosition], answer: &str) -> usize {
     let mut ends = Vec::with_capacity(tokens.len());
     let mut all = String::new();

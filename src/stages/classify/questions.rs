@@ -1,4 +1,5 @@
-//! The questions of `classify`, what each answer says, and the probabilities that follow from all of them.
+//! The questions of `classify`, the distribution found in each answer, and the probabilities computed from all
+//! answers.
 
 use std::sync::Arc;
 
@@ -17,18 +18,18 @@ use crate::template::Template;
 
 /// The field of a record with the question that is being asked about it.
 const ASKED: &str = "classify.question";
-/// The field with what the answer says: the probability mass of each choice, and the method.
+/// The field with the result of an answer: the probability mass of each choice, and the method.
 const ANSWER: &str = "classify.answer";
 /// The field of the record with the answers.
 const ANSWERS: &str = "classify.answers";
-/// The field with the answers that came without log probabilities, until more are sampled.
+/// The field with the answers that have no log probabilities, until more are sampled.
 const SAMPLED: &str = "classify.sampled";
 /// The number of candidates that a server is asked for.
 const CANDIDATES: usize = 20;
 /// The maximum length of a quoted answer in a message, in characters.
 const LONGEST_QUOTE: usize = 60;
 
-/// What is asked first: one question for each order, or all samples.
+/// The first round of questions: one for each order, or all samples.
 pub(super) struct FirstQuestions {
     questions: Vec<Value>,
     collect: Collect,
@@ -51,7 +52,7 @@ impl FirstQuestions {
     }
 }
 
-/// The samples that are asked for once the first answers came without log probabilities.
+/// The second round: further samples, if the first answers have no log probabilities.
 struct FurtherSamples {
     questions: Vec<Value>,
     collect: Collect,
@@ -113,7 +114,7 @@ pub(super) enum Question {
     Own(String),
 }
 
-/// Makes each question and reads its answer.
+/// Creates each question and reads its answer.
 pub(super) struct ClassifyQuestion {
     pub(super) model: String,
     pub(super) question: Question,
@@ -174,7 +175,7 @@ impl Ask for ClassifyQuestion {
     }
 }
 
-/// Every answer is taken as it is: one that names no choice counts in the result.
+/// Accepts every answer: one that names no choice counts in the result.
 pub(super) struct AnyAnswer;
 
 impl AnswerParser for AnyAnswer {
@@ -208,7 +209,7 @@ fn is_set(record: &Record, name: &str) -> bool {
     record.get(ASKED).and_then(|asked| asked.get(name)).is_some_and(|value| value == true)
 }
 
-/// Makes the result of all answers.
+/// Combines all answers into the result.
 pub(super) struct Fold {
     /// The path of the stage.
     pub(super) stage: Arc<str>,
@@ -275,7 +276,7 @@ impl Transform for Fold {
 }
 
 impl Fold {
-    /// The mean of the answers' distributions, of those that name a choice, and the share of all that does.
+    /// The mean distribution of the answers that name a choice, and the share of such answers.
     fn mean(&self, answers: &[Value]) -> Result<(Vec<f64>, f64), StageError> {
         let mut sum = vec![0.0; self.choices.len()];
         let (mut named, mut covered) = (0_u32, 0.0);

@@ -1,25 +1,25 @@
 //! Which of a few answers a text spells: `A`, ` a`, `(A)`, `**A.** It is ...`.
 //!
-//! Texts are compared without the case of letters and without what may stand in front of an answer (white space, brackets,
-//! quotes, Markdown). A beginning that may still become one answer or another is told apart from one that cannot.
+//! Texts are compared without regard to case and to characters that may precede an answer (white space, brackets,
+//! quotes, Markdown). A prefix that may still become one of the answers is distinguished from one that cannot.
 
-/// What may stand in front of an answer.
+/// Characters that may precede an answer.
 const BEFORE: &[char] = &['(', '[', '{', '"', '\'', '`', '*', '_', '#', '>', ':', '-', '“', '‘', '«', '「'];
-/// The length from which the beginning of an answer counts for it, in characters: `I` need not become `Irrelevant`.
+/// The number of characters from which a prefix of an answer counts for it: `I` need not become `Irrelevant`.
 const SHORTEST_BEGINNING: usize = 2;
 
-/// The answers that count, as they are compared.
+/// The possible answers, normalized for comparison.
 #[derive(Debug, Clone)]
 pub(super) struct Spellings {
     forms: Vec<String>,
 }
 
-/// What the beginning of an answer says.
+/// What a prefix of an answer decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// The answer of this index, with nothing that could still make it another.
+    /// The answer with this index, and it can no longer become another.
     Answer(usize),
-    /// Nothing yet, or the beginning of one answer or several.
+    /// Nothing yet: it is empty or a prefix of one or more answers.
     Open,
     /// None of the answers.
     Other,
@@ -30,13 +30,13 @@ impl Spellings {
         Self { forms: answers.into_iter().map(form).collect() }
     }
 
-    /// Whether two answers cannot be told apart, or one cannot be recognised.
+    /// Whether an answer cannot be distinguished from an earlier one, or cannot be recognized.
     pub(super) fn is_ambiguous(&self, index: usize) -> bool {
         let form = &self.forms[index];
         form.is_empty() || self.forms[..index].contains(form)
     }
 
-    /// What the beginning of an answer says.
+    /// What a prefix of an answer decides.
     pub(super) fn said(&self, text: &str) -> Said {
         let text = form_of_beginning(text);
         let grows = |form: &String| form.len() > text.len() && form.starts_with(&text);
@@ -46,7 +46,7 @@ impl Spellings {
         self.longest_in_front(&text).map_or(Said::Other, Said::Answer)
     }
 
-    /// The answer that a beginning stands for if it is not known how it goes on.
+    /// The answer that a prefix counts for if its continuation is unknown.
     pub(super) fn begun(&self, text: &str) -> Option<usize> {
         let text = form_of_beginning(text);
         if let Some(found) = self.longest_in_front(&text) {
@@ -62,7 +62,7 @@ impl Spellings {
         }
     }
 
-    /// The answer that a whole text gives: at its beginning, as its last line, or as the only one that it names.
+    /// The answer in a complete text: at its beginning, as its last line, or as the only one that it names.
     pub(super) fn given(&self, text: &str) -> Option<usize> {
         if let Some(found) = self.in_front_of_whole(&form_of_beginning(text)) {
             return Some(found);
@@ -87,7 +87,7 @@ impl Spellings {
         found.max_by_key(|(_, form)| form.len()).map(|(index, _)| index)
     }
 
-    /// The answer that a whole text begins with. A single letter in front of a word may be a word too.
+    /// The answer that a complete text begins with. A single letter before a word may be a word itself.
     fn in_front_of_whole(&self, text: &str) -> Option<usize> {
         let found = self.longest_in_front(text)?;
         let form = &self.forms[found];
@@ -96,7 +96,7 @@ impl Spellings {
         (!is_word).then_some(found)
     }
 
-    /// Whether a text of small letters names an answer: as a word, or in brackets if it is a single letter, which may be a
+    /// Whether a lowercase text names an answer: as a word, or in brackets if it is a single letter, which could be a
     /// word of the language.
     fn is_named(&self, index: usize, text: &str) -> bool {
         let form = &self.forms[index];
@@ -111,7 +111,7 @@ impl Spellings {
     }
 }
 
-/// An answer, or a line, without what surrounds it.
+/// An answer or a line without the characters around it.
 fn form(text: &str) -> String {
     let inner = form_of_beginning(text);
     inner
@@ -119,7 +119,7 @@ fn form(text: &str) -> String {
         .to_owned()
 }
 
-/// A beginning without what stands in front of it.
+/// A prefix without the characters that precede the answer.
 fn form_of_beginning(text: &str) -> String {
     text.trim_start_matches(|start: char| start.is_whitespace() || BEFORE.contains(&start)).to_lowercase()
 }

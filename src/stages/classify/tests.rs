@@ -1,4 +1,4 @@
-//! What `classify` asks, what it makes of answers, and what it refuses.
+//! Tests of `classify`: the questions, the probabilities computed from answers, and the options it refuses.
 
 use serde_json::json;
 
@@ -191,7 +191,10 @@ fn implausible_options_are_refused() {
         (json!({"question": "{{ topic }}", "choices": choices}), "no earlier stage makes `topic`"),
         (json!({"input": "number", "choices": choices}), "`number` is a whole number"),
         (json!({"question": "Q", "choices": ["yes"]}), "`choices` has 1 labels"),
-        (json!({"question": "Q", "choices": ["yes", "Yes."]}), "`Yes.` cannot be told from another label"),
+        (
+            json!({"question": "Q", "choices": ["yes", "Yes."]}),
+            "`Yes.` cannot be distinguished from another label",
+        ),
         (json!({"question": "Q", "choices": ["yes", " "]}), "label 2 is empty"),
         (
             json!({"input": "text", "choices": {"yes": "so", "no": "not so"}}),
@@ -214,7 +217,7 @@ fn implausible_options_are_refused() {
         (json!({"question": "Q", "choices": choices, "params": {"n": 2}}), "`n` cannot be set"),
         (
             json!({"model": "claude", "question": "Q", "choices": choices, "method": "logprobs"}),
-            "gives no log",
+            "returns no log",
         ),
     ] {
         let mut written = json!({"model": "judge"});

@@ -9,12 +9,12 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TextSteps {
-    /// Each paragraph, with empty lines between them.
+    /// Each paragraph; paragraphs are separated by empty lines.
     #[default]
     Paragraphs,
     /// Each line.
     Lines,
-    /// The text as a whole is one step.
+    /// The whole text is one step.
     Whole,
 }
 

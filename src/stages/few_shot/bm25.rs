@@ -1,4 +1,4 @@
-//! BM25: how similar texts are by their words, rare words counting more than frequent ones.
+//! BM25: ranks texts by the words they share with a query, in which rare words count more than frequent ones.
 //!
 //! An inverted index in memory, with the usual constants (Robertson and Zaragoza 2009; idf as in Lucene, which is never
 //! negative).
@@ -7,15 +7,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How soon another occurrence of a word adds nothing.
+/// How quickly repeated occurrences of a word stop adding to the score.
 const K1: f64 = 1.2;
-/// How much long texts are discounted.
+/// How strongly long texts are discounted.
 const B: f64 = 0.75;
 
 /// The words of a collection of texts.
 #[derive(Debug, Default)]
 pub(super) struct Bm25 {
-    /// For each word the texts that it occurs in, with how often.
+    /// For each word, the texts in which it occurs and the number of occurrences.
     occurrences: HashMap<String, Vec<(u32, u32)>>,
     /// The number of words of each text.
     lengths: Vec<u32>,
@@ -23,7 +23,7 @@ pub(super) struct Bm25 {
 }
 
 impl Bm25 {
-    /// Indexes texts, which are known by their position.
+    /// Indexes texts; they are identified by their position.
     pub(super) fn new<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
         let mut index = Self::default();
         for (number, text) in texts.enumerate() {
@@ -43,9 +43,9 @@ impl Bm25 {
         index
     }
 
-    /// The texts that share a word with the query, the most similar first; equally similar ones in their order.
+    /// The texts that share a word with the query, the most similar first; ties keep the order of the texts.
     pub(super) fn ranked(&self, query: &str) -> Vec<u32> {
-        // In the order of words, so that a sum of floats is the same in every run.
+        // Sorted, so that sums of floats are the same in every run.
         let query: BTreeSet<String> = words(query).collect();
         let mut scores: HashMap<u32, f64> = HashMap::new();
         for word in &query {

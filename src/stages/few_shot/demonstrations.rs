@@ -1,4 +1,4 @@
-//! The demonstrations of a file: its rows, and which of them a record must not see.
+//! The demonstrations of a file, and which of them are excluded for a record.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::stages::ingest::rows;
 
-/// The most rows of a file: all of them are in memory.
+/// The maximum number of rows: all of them are kept in memory.
 const MOST_ROWS: usize = 200_000;
 
 /// A row of the file.
@@ -15,9 +15,9 @@ pub(super) struct Demonstration {
     /// Its line, from 1.
     pub(super) line: u64,
     pub(super) fields: Map<String, Value>,
-    /// What it has in common with records of its group: the keys in its own field, or the name that `ingest` gives a row.
+    /// The groups it belongs to: the keys in its group field, or the name that `ingest` assigns to the row.
     groups: Vec<String>,
-    /// Its text in the form in which texts are compared.
+    /// Its text, normalized for comparison.
     text: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn read(path: &str, group: &str, field: Option<&str>) -> Result<Vec<D
     if found.is_empty() { Err("has no rows".to_owned()) } else { Ok(found) }
 }
 
-/// What a record has in common with demonstrations that it must not see.
+/// The groups and text of a record, which exclude demonstrations.
 pub(super) struct Own {
     groups: HashSet<String>,
     text: Option<String>,
@@ -59,14 +59,14 @@ impl Own {
         Self { groups, text: text.map(same_form) }
     }
 
-    /// Whether the demonstration is the record itself or one of its group.
+    /// Whether the demonstration is the record itself or belongs to one of its groups.
     pub(super) fn has(&self, demonstration: &Demonstration) -> bool {
         let is_same = self.text.is_some() && self.text == demonstration.text;
         is_same || demonstration.groups.iter().any(|key| self.groups.contains(key))
     }
 }
 
-/// The value at a dotted name.
+/// The value at a dotted path.
 pub(super) fn inside<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = fields.get(name) {
         return Some(value);
@@ -85,7 +85,7 @@ fn keys_of(value: &Value) -> Vec<String> {
     }
 }
 
-/// A text without what does not make it another: case and white space.
+/// A text in lower case with single spaces.
 fn same_form(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }

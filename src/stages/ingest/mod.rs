@@ -38,39 +38,40 @@ use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ingest {
-    /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A
-    /// file matched twice, or found through a link too, is read once. What lies where a glob looks and is not
-    /// read is counted and told; hidden files and folders are not looked at.
+    /// Files or globs (`**` is any depth of folders), relative to the working directory; may name `vars`. A file that
+    /// is matched several times, for example through a symbolic link, is read once. Other files in the folders that a
+    /// glob searches are counted and reported; hidden files and folders are ignored.
     #[serde(default)]
     pub paths: Vec<String>,
-    /// In place of `paths`: the directory of a complete run. What it wrote to one of its sinks is read, a record a line,
-    /// in the order of its items, whatever the order in the file. What these lines say is part of what this run depends
-    /// on, so it does not go on with others.
+    /// Instead of `paths`: the directory of a complete run. The lines of one of its sinks are read as records, in the
+    /// order of the run's items, whatever their order in the file. This run depends on their content: if it changes,
+    /// the run cannot be continued.
     #[serde(default)]
     pub run: Option<String>,
-    /// With `run`: the id of the sink. Without it the run's only one is meant.
+    /// With `run`: the id of the sink; optional if the run has only one.
     #[serde(default)]
     pub sink: Option<String>,
-    /// Names of folders that `**` does not go into, unless the path names them; with any given, folders that
-    /// a cache (`CACHEDIR.TAG`, as in Cargo's `target`) or a Python environment (`pyvenv.cfg`) marks are passed over too. `[]` for
-    /// none. `.gitignore` is not heeded: data often stands in it.
+    /// Names of folders that `**` does not descend into, unless the path names them. Unless the list is empty,
+    /// folders marked as a cache (`CACHEDIR.TAG`, as in Cargo's `target`) or as a Python environment (`pyvenv.cfg`)
+    /// are skipped too. `.gitignore` has no effect: data is often listed in it.
     #[serde(default = "skip_folders")]
     pub skip_folders: Vec<String>,
-    /// How the files are read; `auto` goes by the ending: `.md`, `.mdx`, `.markdown` and `.txt` are documents,
-    /// `.jsonl` and `.ndjson` JSON lines, `.csv` and `.tsv` rows of texts.
+    /// How the files are read. `auto` decides by the file name extension: `.md`, `.mdx`, `.markdown` and `.txt` are
+    /// documents, `.jsonl` and `.ndjson` are JSON lines, `.csv` and `.tsv` are rows of texts.
     #[serde(default)]
     pub format: IngestFormat,
-    /// The format of the rows, as a sink or anyone else wrote them: the fields are made of which a sink makes such rows.
-    /// What other columns hold stays. A row that is not in the format is a source failure.
+    /// The format of the rows. Their columns are converted to the fields from which a sink writes that format; other
+    /// columns are kept as they are. A row in another format is a source failure.
     #[serde(default)]
     pub rows: Format,
-    /// What the format's columns are called in the files, by the format's names: `{prompt: question}`.
+    /// The names of the format's columns in the files, such as `{prompt: question}` where the format's `prompt` is
+    /// called `question`.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
-    /// The character between the columns of a CSV file; a comma, or a tab in files that end in `.tsv`.
+    /// The character that separates the columns of a CSV file; by default a comma, or a tab in `.tsv` files.
     #[serde(default)]
     pub delimiter: Option<char>,
-    /// A larger document is a source failure. Rows may be of any number.
+    /// The maximum size of a document, in bytes; a larger one is a source failure. Files of rows may have any size.
     #[serde(default = "limit_bytes")]
     pub limit_bytes: u64,
     /// The locations of the lines of `run`, as the check found them: it reads the whole file for that.
@@ -82,14 +83,14 @@ pub(super) struct Ingest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IngestFormat {
-    /// By the file's ending.
+    /// By the file name extension.
     #[default]
     Auto,
-    /// One record a file, its text in the field `text`.
+    /// One record per file, with its text in the field `text`.
     Document,
-    /// One record a line, which is a JSON object.
+    /// One record per line, which is a JSON object.
     Jsonl,
-    /// One record a row; the first row names the fields. A column without a name is left out.
+    /// One record per row; the first row names the fields. Columns without a name are ignored.
     Csv,
 }
 
@@ -120,21 +121,23 @@ impl IngestFormat {
 impl StageDescription for Ingest {
     const NAME: &'static str = "ingest";
     const ROLE: Role = Role::Source;
-    const PURPOSE: &'static str = "Reads Markdown and text files as documents, JSONL and CSV files as rows, in the order of their paths, or what another run wrote.";
+    const PURPOSE: &'static str = "Reads Markdown and text files as documents and JSONL and CSV files as rows, in the order of their \
+         paths, or the output of another run.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new("text", FieldType::text, "The text of a document."),
         ProducedField::new(
             "COLUMN",
             FieldType::any,
-            "Each key of a row of JSON lines or of a run's line, each column of a CSV file, whose values are always texts.",
+            "Each key of a JSON line or of a run's line, or each column of a CSV file; the latter's values \
+             are always texts.",
         ),
         ProducedField::new(
             "source.path",
             FieldType::text,
-            "The file, as it was found; `source` is left alone where rows have it.",
+            "The path of the file, as it was found. Rows that have a field `source` keep it.",
         ),
         ProducedField::new("source.name", FieldType::text, "The file's name."),
-        ProducedField::new("source.stem", FieldType::text, "The file's name without its ending."),
+        ProducedField::new("source.stem", FieldType::text, "The file's name without its extension."),
         ProducedField::new(
             "source.row",
             FieldType::integer,
@@ -143,7 +146,7 @@ impl StageDescription for Ingest {
         ProducedField::new(
             "group",
             FieldType::texts,
-            "What the record comes of: the file, with the row where it is one.",
+            "The record's origin: the file, and for a row its number.",
         ),
     ];
     const EXAMPLE: &'static str = "\

@@ -1,4 +1,4 @@
-//! Rows in the formats that trainers read: their columns become the fields of which a sink makes such rows.
+//! Rows in the formats that trainers read: converts their columns to the fields from which a sink writes that format.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Ingest {
         RowFormat { format: self.rows, columns: self.columns.clone() }
     }
 
-    /// The rows of a file with the fields that their format stands for.
+    /// The rows of a file, with their columns converted to fields.
     pub(super) fn in_row_format(&self, rows: Rows) -> Rows {
         if self.rows == Format::Raw {
             return rows;
@@ -45,20 +45,20 @@ impl Ingest {
     }
 }
 
-/// The format of rows, with own names of its columns.
+/// The format of rows, with the columns' names in the file.
 pub(super) struct RowFormat {
     format: Format,
     columns: BTreeMap<String, String>,
 }
 
 impl RowFormat {
-    /// The fields of a row.
+    /// Converts a row to fields.
     pub(super) fn read(&self, row: Fields) -> Result<Fields, String> {
         self.format.read(with_names(row, &self.columns)?)
     }
 }
 
-/// A row with the format's names of its columns, of which `columns` has the file's.
+/// Renames a row's columns to the format's names, given the file's names in `columns`.
 fn with_names(mut row: Fields, columns: &BTreeMap<String, String>) -> Result<Fields, String> {
     let mut named = Vec::new();
     for (column, name) in columns {
@@ -68,7 +68,9 @@ fn with_names(mut row: Fields, columns: &BTreeMap<String, String>) -> Result<Fie
     }
     for (column, value) in named {
         if row.insert(column.clone(), value).is_some() {
-            return Err(format!("the row has a column `{column}` beside the one that stands for it"));
+            return Err(format!(
+                "the row has a column `{column}` beside the one that is named for it in `columns`"
+            ));
         }
     }
     Ok(row)

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// The units of a folder with these files: each record, or the failure as text; `@` stands for the folder.
+/// The units of a folder with these files: each record, or the failure as text, with `@` in place of the folder.
 fn units(files: &[(&str, &[u8])], config: Value) -> (Option<u64>, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_str().unwrap();
@@ -125,7 +125,9 @@ fn rows_in_a_format_become_the_fields_of_which_it_is_made() {
         found[1..],
         [
             json!("`@/r.jsonl:2`: the row has no column `rejected`"),
-            json!("`@/r.jsonl:3`: the row has a column `prompt` beside the one that stands for it"),
+            json!(
+                "`@/r.jsonl:3`: the row has a column `prompt` beside the one that is named for it in `columns`"
+            ),
         ]
     );
 }

@@ -1,8 +1,8 @@
-//! Reads the answer to one question: JSON with a rating for each text and aspect, or the number of the better text.
+//! Parses the answer to one question: JSON with a rating for each text and aspect, or the number of the better text.
 //!
-//! The schema that is sent with the question has the scale's numbers; what is accepted is wider, so that a number beyond
-//! the scale is an outcome of its own rather than one answer more to ask for. Anything else that is no rating makes the
-//! answer invalid, and `on_error` decides.
+//! The schema sent with the question lists the numbers of the scale. Any rating passes the schema that answers are
+//! checked against, so that a number outside the scale is recorded as such and not asked for again. Anything else
+//! that is not a rating makes the answer invalid, and `on_error` decides.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::llm::answer_schema::AnswerSchema;
 use crate::record::Record;
 use crate::stage::{AnswerError, AnswerParser, BuildError, OnError, StageError};
 
-/// The field of a question's answer, as it is collected.
+/// The field of a question's answer, which is collected.
 pub(super) const ANSWERED: &str = "judging_answered";
 /// The keys of an answer.
 const TEXTS: &str = "texts";
@@ -36,9 +36,9 @@ const LONG: usize = 4096;
 
 pub(super) struct RatingParser {
     plan: Arc<QuestionPlan>,
-    /// What the server is asked for.
+    /// The schema that is sent with the question.
     sent: Value,
-    /// What is accepted.
+    /// The schema that answers are checked against.
     accepted: AnswerSchema,
     on_error: Vec<OnError>,
 }
@@ -52,7 +52,8 @@ impl RatingParser {
     }
 }
 
-/// The schema of an answer, in which a rating has the schema that `rating` gives; `None` stands for any aspect.
+/// The schema of an answer. `rating` returns the schema of a rating; it is called with `None` if there is only one
+/// aspect.
 fn schema(plan: &QuestionPlan, rating: &dyn Fn(Option<&Aspect>) -> Value) -> Value {
     let text = json!({"type": "string"});
     let object = |properties: Map<String, Value>| {
@@ -137,7 +138,7 @@ impl AnswerParser for RatingParser {
     }
 }
 
-/// The value of a type of this module's, which has text keys only, so that this cannot fail.
+/// Serializes a type of this module. All keys are strings, so this cannot fail.
 fn to_json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
@@ -174,7 +175,7 @@ impl RatingParser {
         Ok(ratings)
     }
 
-    /// Reads one rating; the error says what stands in its place.
+    /// Reads one rating; the error describes what was found instead.
     fn rating(&self, rated: &Value, aspect: &Aspect) -> Result<Rating, String> {
         let (low, high) = self.plan.scale;
         let given = rated.get(RATING).unwrap_or(&Value::Null);
@@ -226,7 +227,7 @@ fn means_not_applicable(given: &Value) -> bool {
     }
 }
 
-/// A rating as a whole number: `4`, `4.0`, `"4"`, or `"4/5"` on a scale to 5. The text must be nothing but the number,
+/// A rating as a whole number: `4`, `4.0`, `"4"`, or `"4/5"` on a scale to 5. A text must consist of the number only,
 /// so that `10502` is not read as 1.
 fn whole(given: &Value, high: i64) -> Option<i64> {
     let of_float = |number: f64| (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64);

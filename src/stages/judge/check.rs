@@ -1,4 +1,4 @@
-//! The check of `judge`'s options: what fits together, which names there are, which fields it makes.
+//! The check of `judge`'s options: their combinations, the names they use, and the fields that the stage sets.
 
 use serde_json::{Map, Value};
 
@@ -7,9 +7,9 @@ use super::{JUDGEMENT, JUDGING, Judge, Mode, Order, PREFERRED, RATINGS, REASONS,
 use crate::nearest::one_of;
 use crate::pipeline::{CheckContext, FieldType, RESERVED_PARAMS};
 
-/// The most numbers of a scale: each is an option in the schema of the answer.
+/// The maximum number of ratings on a scale: each is a choice in the schema of the answer.
 const MOST_NUMBERS: i64 = 101;
-/// The most votes.
+/// The maximum number of votes.
 const MOST_VOTES: u32 = 100;
 
 impl Judge {
@@ -82,7 +82,7 @@ impl Judge {
         names
     }
 
-    /// Reports options that have no meaning beside others.
+    /// Reports options that have no effect in combination with others.
     fn check_combinations(&self, context: &mut CheckContext<'_>) {
         if self.of.is_none() {
             if self.order.is_some() {
@@ -107,7 +107,7 @@ impl Judge {
                 context
                     .problem(
                         &format!("/{name}"),
-                        format!("`{name}` is about ratings, and `pairwise` gives none"),
+                        format!("`{name}` is for ratings, which `pairwise` does not ask for"),
                     )
                     .on_key();
             }
@@ -138,7 +138,7 @@ impl Judge {
         }
     }
 
-    /// Checks the messages' templates, which see `judging`.
+    /// Checks the messages' templates, which can use `judging`.
     fn check_prompts(&self, context: &mut CheckContext<'_>) {
         if context.has(JUDGING) {
             context
@@ -223,7 +223,7 @@ impl Judge {
     }
 }
 
-/// The type of the field that a message's template sees.
+/// The type of `judging`, the field that the messages' templates can use.
 fn judging() -> FieldType {
     let aspect = FieldType::object_of(
         vec![

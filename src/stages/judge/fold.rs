@@ -1,7 +1,7 @@
-//! Folds the answers about one record: ratings go back to the candidates they are about, preferences are counted.
+//! Combines the answers about one record: assigns ratings to their candidates and counts preferences.
 //!
-//! What was shown where is planned again, and each collected answer names its question by number; a question without an
-//! entry was not answered.
+//! The questions are planned again to know which text was shown where. Each collected answer has the number of its
+//! question; a question without an entry has no valid answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::stage::{StageError, Transform, TransformOutput};
 pub(super) struct JudgementFolder {
     pub(super) plan: Arc<QuestionPlan>,
     pub(super) into: String,
-    /// The questions of a record that must be answered, all of them at most.
+    /// The number of questions of a record that must be answered, or more for all of them.
     pub(super) needed: usize,
 }
 
@@ -48,7 +48,7 @@ impl Transform for JudgementFolder {
                 record.set(PREFERRED, preferred);
             }
         }
-        // The types have text keys only, so that this cannot fail.
+        // All keys are strings, so this cannot fail.
         record.set(&self.into, serde_json::to_value(&judgement).unwrap_or_default());
         let kept = serde_json::to_value(judgement.without_reasons()).unwrap_or_default();
         record.provenance.fields.insert(self.plan.draws.stage().to_string(), kept);
@@ -66,7 +66,7 @@ fn read<T: DeserializeOwned>(answers: &BTreeMap<u64, &Value>, question: usize) -
     T::deserialize(*answers.get(&(question as u64))?).ok()
 }
 
-/// The ratings of each question, missing where it has no answer.
+/// The ratings of each question; missing if it has no answer.
 fn ratings(planned: &[PlannedQuestion<'_>], answers: &BTreeMap<u64, &Value>) -> Vec<JudgedQuestion> {
     let question = |(number, question): (usize, &PlannedQuestion<'_>)| {
         let missing = || {
@@ -139,7 +139,7 @@ impl JudgementFolder {
         Ok(())
     }
 
-    /// The `index` of the candidate at a position, which is the position itself unless some were left out before.
+    /// The `index` of the candidate at a position: the position itself unless candidates were removed before.
     fn index_of(&self, record: &Record, position: usize) -> Value {
         let list = self.plan.of.as_ref().and_then(|of| record.fields.get(of));
         let index = list.and_then(|list| list.get(position)?.get("index")).filter(|index| index.is_u64());
@@ -196,7 +196,7 @@ fn mean(numbers: &[f64]) -> Option<f64> {
     (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
-/// A mean as people write it: `4` rather than `4.0`.
+/// A mean as a JSON number: `4` rather than `4.0`.
 fn number(mean: Option<f64>) -> Value {
     match mean {
         Some(mean) if mean.fract() == 0.0 => Value::from(mean as i64),
@@ -205,7 +205,7 @@ fn number(mean: Option<f64>) -> Value {
     }
 }
 
-/// What each vote says: where both orders were asked, they must name the same text.
+/// The outcome of each vote. If both orders were asked, they must prefer the same text.
 fn votes(questions: &[JudgedQuestion]) -> Vec<Vote> {
     let vote = |questions: &[JudgedQuestion]| {
         let mut said = questions.iter().map(said);
@@ -221,7 +221,7 @@ fn votes(questions: &[JudgedQuestion]) -> Vec<Vote> {
     questions.chunk_by(|one, other| one.vote == other.vote).map(vote).collect()
 }
 
-/// What one question says, as the position of a text in its list.
+/// The outcome of one question, with the position of the preferred text in the list.
 fn said(question: &JudgedQuestion) -> Vote {
     let Some(preference) = &question.preference else {
         return Vote { outcome: PreferenceOutcome::Missing, position: None };
@@ -230,7 +230,7 @@ fn said(question: &JudgedQuestion) -> Vote {
     Vote { outcome: preference.outcome, position }
 }
 
-/// The position that more than half of the answered votes name.
+/// The position that more than half of the answered votes prefer.
 fn preferred(votes: &[Vote]) -> Option<usize> {
     let answered = votes.iter().filter(|vote| vote.outcome != PreferenceOutcome::Missing).count();
     let count = |position: usize| votes.iter().filter(|vote| vote.position == Some(position)).count();

@@ -1,4 +1,4 @@
-//! What a judge answered, question by question: the content of the field `judgement`, which `report` reads from
+//! A judge's answers, question by question: the content of the field `judgement`, which `report` reads from
 //! provenance.
 
 use std::collections::BTreeMap;
@@ -21,12 +21,12 @@ pub(crate) struct Judgement {
     pub(crate) scale: Option<(i64, i64)>,
     /// In the order of votes, and within a vote in the order of aspects and orders.
     pub(crate) questions: Vec<JudgedQuestion>,
-    /// What each vote says when its questions are taken together; for preferences only.
+    /// The outcome of each vote over all of its questions; for preferences only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) votes: Vec<Vote>,
 }
 
-/// What a judge gives.
+/// What a judge was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum JudgedBy {
@@ -54,23 +54,23 @@ pub(crate) struct Rating {
     /// The number, if `outcome` is `rated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rating: Option<i64>,
-    /// What stood in its place, if it is out of range.
+    /// The value that was found instead, if it is out of range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) given: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
 }
 
-/// What became of one rating. Only `Rated` comes with a number.
+/// The outcome of one rating. Only `Rated` has a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RatingOutcome {
     Rated,
     /// The judge said that the aspect does not apply.
     NotApplicable,
-    /// The judge gave a number beyond the scale.
+    /// The judge answered with a number outside the scale.
     OutOfRange,
-    /// There was no answer that could be read.
+    /// There was no valid answer.
     Missing,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Preference {
     pub(crate) reason: Option<String>,
 }
 
-/// What a comparison came to.
+/// The outcome of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PreferenceOutcome {
@@ -96,7 +96,7 @@ pub(crate) enum PreferenceOutcome {
     Missing,
 }
 
-/// What one vote of a comparison says.
+/// The outcome of one vote of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vote {
     pub(crate) outcome: PreferenceOutcome,
@@ -106,14 +106,14 @@ pub(crate) struct Vote {
 }
 
 impl Rating {
-    /// A rating that was not given.
+    /// A missing rating.
     pub(super) fn missing() -> Self {
         Self { outcome: RatingOutcome::Missing, rating: None, given: None, reason: None }
     }
 }
 
 impl Judgement {
-    /// The same without the reasons, which are long.
+    /// Removes the reasons, which are long.
     pub(super) fn without_reasons(mut self) -> Self {
         for question in &mut self.questions {
             let ratings = question.ratings.iter_mut().flat_map(BTreeMap::values_mut);

@@ -1,4 +1,4 @@
-//! The question to the judge: the built-in prompts, or the user's own.
+//! The prompt of a question to the judge: the built-in one, or the user's own.
 
 use serde_json::{Map, Value};
 
@@ -11,10 +11,10 @@ use crate::template::Template;
 /// The field of the answer's text while a question is asked.
 pub(super) const ANSWER: &str = "judging_answer";
 
-/// The system message that is built in.
+/// The built-in system message.
 pub(super) const SYSTEM: &str = include_str!("prompts/system.j2");
 
-/// The user message that is built in.
+/// The built-in user message.
 pub(super) fn of_mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Rate => include_str!("prompts/rate.j2"),

@@ -1,7 +1,7 @@
-//! What is asked about one record: which texts, in which orders, about which aspects, how often.
+//! Plans the questions about one record: which texts in which order, about which aspects, how often.
 //!
-//! The plan depends on the record's id and the number of its texts alone, so that `fold` makes the same one again and
-//! maps each answer back to the candidates it was about.
+//! The plan depends only on the record's id and the number of its texts, so `fold` can compute it again to assign
+//! each answer to its candidates.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::record::Record;
 use crate::stage::{Collect, ForEachBlock, StageError};
 use crate::template::Template;
 
-/// The class of a record that cannot be judged.
+/// The error class of records that cannot be judged.
 const JUDGE: &str = "judge";
 
-/// What is the same for every record.
+/// The part of the plan that is the same for every record.
 pub(super) struct QuestionPlan {
     pub(super) of: Option<String>,
     pub(super) text: String,
@@ -77,7 +77,7 @@ impl QuestionPlan {
         questions
     }
 
-    /// Whether each question is about one aspect, so that answers need not name it.
+    /// Whether each question is about one aspect only, so that answers need not name it.
     pub(super) fn has_one_aspect(&self) -> bool {
         self.separate || self.aspects.len() == 1
     }
@@ -121,7 +121,7 @@ pub(super) fn error(message: String) -> StageError {
     StageError::new(JUDGE, message)
 }
 
-/// The questions as the engine asks them.
+/// The questions in the form in which the engine asks them.
 pub(super) struct Questions {
     pub(super) plan: Arc<QuestionPlan>,
     pub(super) collect: Collect,
@@ -158,7 +158,7 @@ impl ForEachBlock for Questions {
     }
 }
 
-/// The form of the answer, as the model is shown it.
+/// The form of the answer, as shown to the model.
 fn form(plan: &QuestionPlan, question: &PlannedQuestion<'_>) -> String {
     if plan.mode == Mode::Pairwise {
         return r#"{"reason": "...", "preferred": 1, 2 or "tie"}"#.to_owned();

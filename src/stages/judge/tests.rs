@@ -1,4 +1,5 @@
-//! `judge`: what is asked in which order, what counts as a rating, and how answers go back to the candidates.
+//! Tests of `judge`: what is asked in which order, what counts as a rating, and how answers are assigned to
+//! candidates.
 
 mod comparisons;
 
@@ -69,7 +70,7 @@ impl Bench {
         }
     }
 
-    /// Judges the record: `say` answers each question; what cannot be parsed is left out, as after the last re-ask.
+    /// Judges the record. `say` answers each question; answers that cannot be parsed are left out, as after the last re-ask.
     fn judge(mut self, say: impl Fn(usize, &Asked) -> String) -> Result<Record, StageError> {
         let mut entries = Vec::new();
         for (number, asked) in self.asked().iter().enumerate() {
@@ -241,7 +242,7 @@ fn what_is_no_number_is_averaged_with_nothing() {
         ([(4, json!(2)), (5, json!(2))], json!({"clear": 4.5, "true": 2}), json!(3.25)),
         // An aspect that does not apply is left out of the mean.
         ([(4, json!("N/A")), (4, json!("N/A"))], json!({"clear": 4, "true": null}), json!(4)),
-        // A number beyond the scale is none; another vote's number stands.
+        // A number outside the scale is ignored; the other vote's rating counts.
         ([(4, json!(9)), (4, json!(9))], json!({"clear": 4, "true": null}), json!(null)),
         ([(4, json!(9)), (4, json!(3))], json!({"clear": 4, "true": 3}), json!(3.5)),
         // The second answer cannot be read.

@@ -45,9 +45,10 @@ const OTHER_CLASSES: [&str; 18] = [
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Check {
-    /// What must be true: an expression over the record's fields, those of the answer among them.
+    /// The condition: an expression over the record's fields, including those of the answer.
     require: String,
-    /// What the model is told when it is not, and what `rejected.jsonl` says: a template over the same fields.
+    /// The message if it is false, for the model when it is asked again and for `rejected.jsonl`: a template over the
+    /// same fields.
     message: String,
 }
 

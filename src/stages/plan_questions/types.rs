@@ -76,7 +76,7 @@ impl Difficulty {
     }
 }
 
-/// Which fact is given to a question that is not planned per fact.
+/// Which fact a question gets that is not planned per fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FactChoice {

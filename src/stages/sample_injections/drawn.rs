@@ -19,22 +19,21 @@ const TRIES: usize = 100_000;
 /// The maximum number of decimals.
 const MOST_DECIMALS: u8 = 9;
 
-/// A law that an attribute is drawn from.
+/// A distribution that an attribute is drawn from.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Draw {
-    /// `{min, max, decimals}`: any number from `min` to `max`, each as likely.
+    /// `{min, max, decimals}`: uniform between `min` and `max`.
     Uniform(Between),
-    /// `{mean, sigma, min, max, decimals}`: a normal law, cut off at `min` and `max` where given.
+    /// `{mean, sigma, min, max, decimals}`: a normal distribution, truncated at `min` and `max` if given.
     Normal(Bell),
-    /// `{mean, sigma, shift, min, max, decimals}`: `shift` plus a number whose logarithm is normal with
-    /// `mean` and `sigma`.
+    /// `{mean, sigma, shift, min, max, decimals}`: `shift` plus a log-normal number with `mean` and `sigma`.
     LogNormal(Bell),
-    /// `{mean}`: how often something happens that happens `mean` times on average.
+    /// `{mean}`: a count with a Poisson distribution.
     Poisson(Rate),
-    /// One of the values of a list, each as likely; or of a map from values to frequency scores.
+    /// One of the values of a list, all equally likely, or of a map from values to frequency scores.
     Choice(Value),
-    /// `{from, to}`: any day from one to the other, as `YYYY-MM-DD`.
+    /// `{from, to}`: a day between the two, inclusive, as `YYYY-MM-DD`.
     Date(Days),
 }
 
@@ -48,7 +47,7 @@ pub(super) struct Between {
     decimals: u8,
 }
 
-/// A normal or log-normal law.
+/// A normal or log-normal distribution.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bell {
@@ -64,7 +63,7 @@ pub(super) struct Bell {
     decimals: u8,
 }
 
-/// A Poisson law.
+/// A Poisson distribution.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rate {

@@ -21,7 +21,7 @@ pub(super) fn list(injections: &Map<String, Value>) -> String {
     list
 }
 
-/// A value in words; empty for a value that stands for nothing.
+/// A value as text; empty for an empty value.
 fn shown(value: &Value, between: &str) -> String {
     match value {
         Value::Null => String::new(),

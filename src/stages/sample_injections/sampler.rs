@@ -148,7 +148,7 @@ impl Sampler {
             self.draws.fraction(&format!("value {} number {round}", attribute.name), key)
         };
         let chosen = values.scores().choose_several(count, fraction);
-        // An empty value stands for nothing, which takes no place in a list.
+        // An empty value means that the attribute is absent, so it is not listed.
         let values = chosen.into_iter().map(|index| &values.values[index]);
         Value::Array(values.filter(|value| value.as_str() != Some("")).cloned().collect())
     }

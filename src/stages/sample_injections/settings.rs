@@ -11,17 +11,17 @@ use super::drawn::Draw;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AttributeSettings {
-    /// A law to draw from, for an attribute without a file.
+    /// The distribution to draw from, for an attribute without a file.
     pub(super) draw: Option<Draw>,
     /// Rows of a file to draw from, for an attribute without a file in the folder.
     pub(super) rows: Option<Table>,
-    /// Draws so many different values, as a list.
+    /// Draws this many distinct values, as a list.
     pub(super) sample: Option<usize>,
-    /// Meets the shares to within one record over all items of the run, instead of by chance. Needs a
-    /// `generate` with `count`, and a run that goes through all of it.
+    /// With `exact`, the shares are met to within one record over all items of the run, instead of approximately.
+    /// Requires a `generate` with `count`, and a run over all of its records.
     pub(super) quota: Option<QuotaKind>,
-    /// Scores that depend on another attribute: `{topic: {late fees: {annoyed: 20}}}` gives the value
-    /// `annoyed` the score 20 where the topic is `late fees`; all others keep theirs.
+    /// Scores that depend on another attribute: with `{topic: {late fees: {annoyed: 20}}}`, the value `annoyed` has
+    /// the score 20 where the topic is `late fees`; all other scores are unchanged.
     pub(super) given: Option<BTreeMap<String, ScoresByValue>>,
 }
 
@@ -34,16 +34,16 @@ pub(super) type ScoresByValue = BTreeMap<String, BTreeMap<String, f64>>;
 pub(super) struct Table {
     /// The file, JSONL or CSV. May name `vars`.
     pub(super) path: String,
-    /// The field of a row that is the value; the whole row by default, whose fields are then reached as
+    /// The field of a row that holds the value. By default the whole row is the value, with its fields in
     /// `injections.ATTRIBUTE.FIELD`.
     #[serde(default)]
     pub(super) field: Option<String>,
-    /// The field of a row that is its frequency score; by default all rows are as likely.
+    /// The field of a row that holds its frequency score; by default all rows are equally likely.
     #[serde(default)]
     pub(super) score: Option<String>,
 }
 
-/// How shares are met.
+/// How exactly shares are met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum QuotaKind {

@@ -1,12 +1,12 @@
-//! What is wrong with the options of a `sink`: fields that nobody makes, options that its format does not read,
-//! columns that would replace one another.
+//! Checks the options of a `sink`: fields that no stage sets, options that its format does not read, columns that
+//! would replace each other.
 
 use super::{ASSISTANT, MESSAGES, Sink, TOOLS, USER};
 use crate::formats::Format;
 use crate::pipeline::{CheckContext, FieldType};
 
 impl Sink {
-    /// Checks what the format reads of records.
+    /// Checks the parts of records that the format reads.
     pub(super) fn check_format(&self, context: &mut CheckContext<'_>) {
         if self.format.is_conversation() {
             self.check_conversation(context);
@@ -57,10 +57,10 @@ impl Sink {
         parts.chain(others).collect()
     }
 
-    /// Whether the format reads an option that only some formats read.
+    /// Whether the format reads this option.
     fn reads(&self, option: &str) -> bool {
         match option {
-            // Pipelines may change between formats of a conversation and `raw`.
+            // So that a pipeline can switch between formats of a conversation and `raw`.
             "user" | "assistant" => self.format.is_conversation() || self.format == Format::Raw,
             "turns" => self.format.has_turn_forms(),
             "neutral" => self.format == Format::Stepwise,
@@ -149,8 +149,8 @@ impl Sink {
     }
 }
 
-/// Reports a part that no earlier stage makes under its own name, or that is of another type; at the stage, since no
-/// option names it.
+/// Reports a part whose default field no earlier stage sets or has another type; at the stage, since no option names
+/// it.
 fn needs_default(context: &mut CheckContext<'_>, part: &str, wanted: &FieldType) {
     let kind = context.type_of(part);
     let message = match context.knows(part) {

@@ -1,4 +1,4 @@
-//! The declared type of a column: what its values must be, and how they are written so that all are alike.
+//! The declared type of a column: which values it accepts, and how they are written so that all have the same type.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -31,7 +31,7 @@ pub(super) enum ColumnType {
 }
 
 impl ColumnType {
-    /// The types of fields that fit.
+    /// The field types that it accepts.
     pub(super) fn field_type(self) -> FieldType {
         let kind = match self {
             Self::Text => FieldType::text(),
@@ -46,7 +46,7 @@ impl ColumnType {
         kind.or_null()
     }
 
-    /// The value as it is written in `column`, or why it cannot be.
+    /// The value as written in `column`, or why it is refused.
     pub(super) fn of<'r>(self, column: &str, value: &'r Value) -> Result<LineValue<'r>, StageError> {
         let fits = match (self, value) {
             (Self::Json, Value::Null) => true,

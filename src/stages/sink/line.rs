@@ -1,4 +1,4 @@
-//! One line of a sink: keys with values that mostly belong to the record, which are not copied to be written.
+//! One line of a sink. Most of its values are borrowed from the record, so that they are not copied.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ pub(super) enum LineValue<'r> {
 }
 
 impl<'r> Line<'r> {
-    /// Sets the value of a key; one that the line has already stays in its place.
+    /// Sets the value of a key; a key that exists keeps its position.
     pub(super) fn insert(&mut self, key: impl Into<Cow<'r, str>>, value: LineValue<'r>) {
         let key = key.into();
         match self.0.iter_mut().find(|(known, _)| *known == key) {

@@ -1,4 +1,4 @@
-//! The running part of `sink`: one line of each record, in columns that are the same for all.
+//! The processor of `sink`: formats a record as a line with the same columns as all others.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -16,23 +16,23 @@ use crate::stage::{self, StageError};
 /// The initial capacity of a line.
 const LINE: usize = 1024;
 
-/// What a line has where a record has no such field.
+/// The value of a column for which a record has no field.
 const NULL: LineValue<'static> = LineValue::Made(Value::Null);
 
-/// The processor: makes the line of a record.
+/// The processor.
 pub(super) struct LineFormatter {
     pub(super) path: String,
     pub(super) format: Format,
     pub(super) settings: FormatSettings,
-    /// Own names of the format's columns.
+    /// New names of the format's columns.
     pub(super) names: BTreeMap<String, String>,
     /// The types of other columns.
     pub(super) types: BTreeMap<String, ColumnType>,
     pub(super) fields: Vec<String>,
     pub(super) provenance: Vec<ProvenancePart>,
-    /// Whether a field `messages` is the conversation, where there is one.
+    /// Whether a record's field `messages`, if it exists, is the conversation.
     pub(super) takes_messages: bool,
-    /// Fields that every line has, null if a record has none.
+    /// Fields that every line has, null if a record does not have them.
     pub(super) columns: Vec<String>,
     pub(super) user: String,
     pub(super) assistant: String,

@@ -95,7 +95,7 @@ fn a_record_without_an_answer_is_an_error() {
 const CALL: &str =
     r#"{"id":"c1","type":"function","function":{"name":"weather","arguments":"{\"city\": \"Oslo\"}"}}"#;
 
-/// A conversation with a call of a tool, as fine-tuning services take it.
+/// A conversation with a tool call, as fine-tuning services accept it.
 fn with_a_call() -> Value {
     let call: Value = serde_json::from_str(CALL).unwrap();
     json!([
@@ -237,7 +237,7 @@ fn a_format_without_a_place_for_something_refuses_it() {
         (&["alpaca", "prompt_completion"], image.clone(), "a content that is no text, in a turn of `user`"),
         (&["sharegpt"], image, "the parts of a content that are no text, in a turn of `user`"),
         (&["sharegpt"], text_and_call, "no place for a text beside calls of tools"),
-        (&["sharegpt"], crossed, "not that of the calls"),
+        (&["sharegpt"], crossed, "which here differs"),
     ] {
         for format in formats {
             let Processor::Sink(sink) = build::<Sink>(json!({"path": "out.jsonl", "format": format})) else {

@@ -1,6 +1,6 @@
-//! Where the pieces of a text begin: lines, paragraphs, sentences, numbered steps.
+//! Finds the borders of lines, paragraphs, sentences and numbered steps in a text.
 //!
-//! All functions return the byte offsets of the pieces after the first, in order.
+//! All functions return the byte offsets at which the pieces after the first begin, in order.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -9,9 +9,9 @@ use regex::Regex;
 
 use crate::markdown::sentences;
 
-/// The first character of a line of a fence.
+/// The characters that a fence consists of.
 const FENCES: [char; 2] = ['`', '~'];
-/// A step that is called one: the indentation, and the number after the word or before it.
+/// A line that begins with a word for "step": the indentation, and the number after or before the word.
 static NAMED_STEP: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
         r"(?i)^([ \t]*)(?:#{1,6}[ \t]+)?[*_]{0,3}(?:(?:step|schritt|étape|etape|paso|passo|etapa|stap|krok|шаг|步骤|ステップ|단계)[ \t]*#?(\d{1,3})|第[ \t]*(\d{1,3})[ \t]*步)",
@@ -25,7 +25,7 @@ fn pattern(source: &str) -> Option<Regex> {
     Regex::new(source).ok()
 }
 
-/// Removes borders around pieces of white space alone, which then end the piece before, or begin the first.
+/// Removes borders so that pieces of white space only become part of the piece before, or of the first piece.
 pub(super) fn without_blanks(text: &str, borders: Vec<usize>) -> Vec<usize> {
     let is_blank = |range: Range<usize>| text[range].trim().is_empty();
     let mut kept: Vec<usize> = Vec::with_capacity(borders.len());
@@ -75,7 +75,7 @@ pub(super) fn sentences(text: &str) -> Vec<usize> {
     let mut borders: Vec<usize> =
         sentences::split(text, &solid).into_iter().skip(1).map(|sentence| sentence.start).collect();
     borders.extend(paragraphs(text));
-    // A block of code is no part of the sentence before or after it.
+    // A code block is not part of the sentence before or after it.
     borders.extend(solid[..fenced].iter().flat_map(|fence| [fence.start, fence.end]));
     borders.sort_unstable();
     borders.dedup();
@@ -107,7 +107,7 @@ fn numbered(text: &str, fences: &[Range<usize>], pattern: Option<&Regex>) -> Vec
             starts.push(line.start);
         }
     }
-    // What stands before the first step belongs to it.
+    // Text before the first step belongs to it.
     starts.into_iter().skip(1).collect()
 }
 
@@ -124,7 +124,7 @@ fn is_within(ranges: &[Range<usize>], at: usize) -> bool {
     ranges.get(next).is_some_and(|range| range.start < at)
 }
 
-/// The fenced blocks of code, from the beginning of their first line to the end of their last, or of the text.
+/// The fenced code blocks, from the beginning of their first line to the end of their last line or of the text.
 fn fences(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut open: Option<(usize, &str)> = None;
@@ -147,7 +147,7 @@ fn fences(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The spans of code in a line: what stands between the same number of backticks.
+/// The code spans in a line: the text between two runs of the same number of backticks.
 fn code_spans(line: &str) -> impl Iterator<Item = Range<usize>> {
     let ticks = |from: usize| {
         let start = from + line[from..].find('`')?;

@@ -1,11 +1,12 @@
-//! Pieces of at most so many tokens: as many sentences as fit, and only of one that does not fit alone as many words.
+//! Splits a text into pieces with a maximum number of tokens: as many sentences as fit, or as many words of a
+//! sentence that does not fit.
 
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::borders;
 use crate::token_count;
 
-/// The most bytes a token has on average. A longer text is not counted: it does not fit.
+/// The maximum average length of a token, in bytes. A longer text does not fit and is not counted.
 const BYTES_PER_TOKEN: u64 = 16;
 
 /// The offsets of the pieces after the first.
@@ -26,7 +27,7 @@ pub(super) fn borders(text: &str, most: u64) -> Vec<usize> {
     found
 }
 
-/// The last of `ends` up to which the text from `start` has at most so many tokens; `None` if it is none.
+/// The last of `ends` up to which the text from `start` fits into `most` tokens; `None` if none does.
 fn longest(text: &str, start: usize, ends: &[usize], most: u64) -> Option<usize> {
     let fits = |end: usize| {
         (end - start) as u64 <= most.saturating_mul(BYTES_PER_TOKEN)
@@ -51,7 +52,7 @@ fn longest(text: &str, start: usize, ends: &[usize], most: u64) -> Option<usize>
     Some(ends[good])
 }
 
-/// The ends of the words from `start` on, each with the space after it, as far as a piece may reach.
+/// The ends of the words from `start` on, each including the space after it, as far as a piece may extend.
 fn word_ends(text: &str, start: usize, end: usize, most: u64) -> Vec<usize> {
     let part = &text[start..end.min(reach(text, start, most))];
     let words = part.split_word_bound_indices().skip(1).filter(|(_, word)| !word.trim().is_empty());
@@ -63,7 +64,7 @@ fn character_ends(text: &str, start: usize, most: u64) -> Vec<usize> {
     part.char_indices().skip(1).map(|(at, _)| start + at).chain([start + part.len()]).collect()
 }
 
-/// The offset up to which a piece may reach at most.
+/// The maximum offset up to which a piece may extend.
 fn reach(text: &str, start: usize, most: u64) -> usize {
     let bytes = usize::try_from(most.saturating_mul(BYTES_PER_TOKEN)).unwrap_or(usize::MAX);
     text.floor_char_boundary(start.saturating_add(bytes).min(text.len()))

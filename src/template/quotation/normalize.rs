@@ -67,8 +67,8 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
-/// A text in lower case, with one form of each character. No form reaches over the end of a line, and most lines have
-/// none but ASCII's.
+/// A text in lower case and in Unicode's composed compatibility form. No composition extends over the end of a line,
+/// and most lines are ASCII.
 fn in_one_form(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {

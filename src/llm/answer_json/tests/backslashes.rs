@@ -236,7 +236,7 @@ proptest! {
         parts in prop::collection::vec(prop_oneof![prose(), formula(), "[a-zA-Z .,\\\\{}^_\n\t]{0,12}"], 0..8),
     ) {
         let mut text = parts.join(" ");
-        // One space before a line break is what a command of a sentence is told by.
+        // A single space before a line break marks a command in a sentence.
         while text.contains([' ', '\t']) && (text.contains(" \n") || text.contains(" \t")) {
             text = text.replace(" \n", "\n").replace(" \t", "\t");
         }

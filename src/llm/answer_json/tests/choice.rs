@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::{ExtractError, LONGEST_ANSWER, SchemaMatch, extract, extract_fitting};
 
-/// What an answer gives that is to be `{"answer": TEXT}` and nothing more.
+/// What is extracted from an answer that should be `{"answer": TEXT}` and nothing more.
 fn answer(text: &str) -> Result<Value, ExtractError> {
     let judge = |value: &Value| match value.as_object() {
         Some(object) if object.len() == 1 && object.get("answer").is_some_and(Value::is_string) => {

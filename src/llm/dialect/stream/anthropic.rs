@@ -107,7 +107,7 @@ impl BlockAssembler {
         EventEffect { size, wrote: field != "signature" && !more.is_empty(), ended: false }
     }
 
-    /// Returns the body of the complete answer, or why there is none. `ended` tells whether the server ended the
+    /// Returns the body of the complete answer, or why there is none. `ended` says whether the server ended the
     /// stream.
     pub(super) fn into_body(self, ended: bool) -> Result<Value, &'static str> {
         let reason = self.message.get("stop_reason").filter(|reason| !reason.is_null());

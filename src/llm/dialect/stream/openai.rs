@@ -101,7 +101,7 @@ impl ChunkAssembler {
         EventEffect { size, ..EventEffect::default() }
     }
 
-    /// Returns the body of the complete answer, or why there is none. `ended` tells whether the server ended the
+    /// Returns the body of the complete answer, or why there is none. `ended` says whether the server ended the
     /// stream, `asked` is the number of choices that were asked for.
     pub(super) fn into_body(self, ended: bool, asked: u64) -> Result<Value, &'static str> {
         match self.whole {

@@ -1,4 +1,4 @@
-//! What becomes of events, against the answer that the same server gives without streaming.
+//! Compares the result of a stream of events with the same server's answer without streaming.
 
 mod ends;
 

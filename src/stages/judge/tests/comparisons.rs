@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Compares two texts: `say` gives the answer to each question, by the texts in the order shown.
+/// Compares two texts. `say` returns the answer to each question, given the texts in the order shown.
 fn compare(options: Value, say: impl Fn(usize, &[String]) -> Value) -> (Value, Vec<PreferenceOutcome>) {
     let mut options = options;
     options["mode"] = json!("pairwise");

@@ -102,7 +102,7 @@ fn stored_bytes_are_counted() {
             (size(Dialect::Chat, &many(&event)) - size(Dialect::Chat, std::slice::from_ref(&event))) / 999;
         assert!(each.contains(&per), "{event}: {per} bytes each");
     };
-    // Text is counted as it is, what is said again is not, whatever else stands around it.
+    // Text is counted once; repetitions are not counted, whatever surrounds them.
     check(chunk(json!({"role": "assistant", "content": "12345678"})), 8..=8);
     check(chunk(json!({"role": "assistant", "content": ""})), 0..=0);
     check(json!({"choices": [], "usage": {"prompt_tokens": 7}, "id": "c"}), 0..=0);
