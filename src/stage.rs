@@ -139,7 +139,7 @@ pub enum Processor {
     /// Parses an answer; joined with the `Ask` before it.
     AnswerParser(Box<dyn AnswerParser>),
     /// Writes records to a file and passes them on.
-    Sink(Box<dyn Sink>),
+    Sink(Box<dyn LineSink>),
     /// Decides about items in the order of their numbers.
     Gate(Box<dyn Gate>),
     /// A block whose stages run in passes over one record.
@@ -296,7 +296,7 @@ pub trait Ask: Send + Sync {
 }
 
 /// A file of records.
-pub trait Sink: Send + Sync {
+pub trait LineSink: Send + Sync {
     /// The file's path, relative to the run directory.
     fn path(&self) -> &str;
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::pipeline::{Mode, ModelConfig};
+use crate::pipeline::{ModelConfig, RequestMode};
 
 /// Descriptors for everything except connections to models and sinks: standard streams, the runtime, the journal,
 /// documents being read, files being replaced, name resolution.
@@ -35,7 +35,7 @@ pub(super) fn reserve(models: &mut BTreeMap<String, ModelConfig>, sinks: usize) 
 
 /// Returns the most connections that a model keeps open. Idle ones linger if several endpoints take turns.
 fn connections(model: &ModelConfig) -> u64 {
-    if !model.provider.is_remote() || model.mode() == Mode::Batch {
+    if !model.provider.is_remote() || model.mode() == RequestMode::Batch {
         return 0;
     }
     let places = u64::from(model.places());

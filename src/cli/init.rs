@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 
-use self::shipped::Template;
+use self::shipped::ProjectTemplate;
 use super::exit::{Exit, UsageError};
 use super::print;
 
@@ -26,7 +26,7 @@ pub(super) struct InitArgs {
 }
 
 fn template_names() -> PossibleValuesParser {
-    let named = |template: Template| PossibleValue::new(template.name).help(template.description());
+    let named = |template: ProjectTemplate| PossibleValue::new(template.name).help(template.description());
     PossibleValuesParser::new(shipped::templates().into_iter().map(named))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<Exit> {
         let message = format!("`{}` is not empty\nhint: name a new folder", dir.display());
         return Err(UsageError(message).into());
     }
-    let wanted = |template: &Template| match &args.template {
+    let wanted = |template: &ProjectTemplate| match &args.template {
         Some(name) => template.name == name,
         None => !template.is_recipe(),
     };
@@ -91,7 +91,7 @@ COMMANDS```
 ";
 
 /// The pipeline with all models answered without a server.
-fn without_server(template: &Template, pipeline: &str) -> String {
+fn without_server(template: &ProjectTemplate, pipeline: &str) -> String {
     match template.is_recipe() {
         true => pipeline.replace(SERVER, SCRIPT),
         false => pipeline.replacen(SERVER, NO_SERVER, 1),

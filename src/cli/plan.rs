@@ -12,7 +12,7 @@ use super::{PipelineArgs, print, print_data, run};
 use crate::config::Plan;
 use crate::engine::{self, BuiltPipeline, Estimate, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
-use crate::pipeline::{Limits, Mode, ModelConfig, Provider};
+use crate::pipeline::{Limits, ModelConfig, Provider, RequestMode};
 use crate::token_count;
 
 /// The assumed tokens per second of a request, if concurrency is the limit.
@@ -159,7 +159,8 @@ fn cost(model: &ModelConfig, stage: &StageEstimate) -> Option<(f64, Option<f64>)
 fn rounds(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64, f64)> {
     let mut rounds: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for stage in &estimate.stages {
-        let Some(model) = plan.models.get(&*stage.model).filter(|model| model.mode() == Mode::Batch) else {
+        let Some(model) = plan.models.get(&*stage.model).filter(|model| model.mode() == RequestMode::Batch)
+        else {
             continue;
         };
         let window = model.batch.completion_window.strip_suffix('h').and_then(|hours| hours.parse().ok());
@@ -175,7 +176,7 @@ fn hours(plan: &Plan, estimate: &Estimate) -> Vec<(String, f64)> {
     let mut pools: BTreeMap<String, (Limits, [f64; 3], f64)> = BTreeMap::new();
     for stage in &estimate.stages {
         let Some(model) = plan.models.get(&*stage.model) else { continue };
-        if model.provider == Provider::Heuristic || model.mode() == Mode::Batch {
+        if model.provider == Provider::Heuristic || model.mode() == RequestMode::Batch {
             continue;
         }
         let shared = model.pool.as_ref().and_then(|pool| Some((pool, plan.pools.get(pool)?)));

@@ -10,7 +10,7 @@ use super::exit::{Exit, report};
 use super::{OverrideArgs, plan, print, print_data, run, several};
 use crate::config::{LoadError, Plan, PlannedStage};
 use crate::engine::Estimate;
-use crate::pipeline::{Mode, ModelConfig};
+use crate::pipeline::{ModelConfig, RequestMode};
 
 /// The arguments of `validate`.
 #[derive(Debug, Args)]
@@ -63,8 +63,8 @@ fn report_refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
 
 fn at_a_time(model: &ModelConfig) -> String {
     match model.mode() {
-        Mode::Direct => model.concurrency.to_string(),
-        Mode::Batch => format!("in batches of {}, {}", model.batch.requests, model.batch.in_flight),
+        RequestMode::Direct => model.concurrency.to_string(),
+        RequestMode::Batch => format!("in batches of {}, {}", model.batch.requests, model.batch.in_flight),
     }
 }
 

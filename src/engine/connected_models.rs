@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Plan;
 use crate::heuristic::Heuristic;
 use crate::llm::{ConnectError, MockContext, Model, Pools, connect};
-use crate::pipeline::{Mode, ModelConfig, Provider};
+use crate::pipeline::{ModelConfig, Provider, RequestMode};
 
 /// The models of a plan, connected.
 pub struct ConnectedModels {
@@ -26,17 +26,16 @@ impl ConnectedModels {
     pub fn connect_direct(plan: &Plan) -> Result<Self, ConnectError> {
         let mut models = plan.models.clone();
         for model in models.values_mut() {
-            model.mode = Some(Mode::Direct);
+            model.mode = Some(RequestMode::Direct);
         }
         Self::new(plan, &models, &Pools::new(&plan.pools, &models))
     }
 
-    /// Connects what answers where a run is foreseen: of models that have a script its answers, without delays, limits and
-    /// errors.
+    /// Connects the models for an estimate: those with a script answer from it, without delays, limits and errors.
     pub fn connect_scripts(plan: &Plan) -> Result<Self, ConnectError> {
         let mut models = plan.models.clone();
         for model in models.values_mut() {
-            model.mode = Some(Mode::Direct);
+            model.mode = Some(RequestMode::Direct);
             let Some(mock) = &mut model.mock else { continue };
             model.provider = Provider::Mock;
             (mock.delay, mock.limit) = (None, None);

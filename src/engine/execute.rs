@@ -20,7 +20,7 @@ use super::responder::Responder;
 use super::source_part::panic_message;
 use super::stop::Stop;
 use crate::record::{Record, RecordId};
-use crate::stage::{Gate, Sink, StageError, Transform, TransformOutput};
+use crate::stage::{Gate, LineSink, StageError, Transform, TransformOutput};
 use crate::template::Expression;
 
 /// Elements of one record that run concurrently in a `for_each`.
@@ -39,7 +39,7 @@ pub(crate) struct BuiltStage {
 pub(crate) enum BuiltProcessor {
     Transform(Box<dyn Transform>),
     /// A sink and the index of its file.
-    Sink(Box<dyn Sink>, usize),
+    Sink(Box<dyn LineSink>, usize),
     /// A gate. The executor only computes the key that it compares; the ledger makes the decision.
     Gate(Box<dyn Gate>),
     Ask(Box<AskUnit>),

@@ -6,17 +6,17 @@
 use super::sentences::{Sentence, plain};
 
 /// A code block with its fences, after the end of the line before it.
-pub(super) type Block = (String, String);
+pub(super) type CodeBlock = (String, String);
 
 /// Whether a short section's only fact is its words and its code run together.
-pub(super) fn holds_code(sentence: &Sentence, blocks: &[Block]) -> bool {
+pub(super) fn holds_code(sentence: &Sentence, blocks: &[CodeBlock]) -> bool {
     let first = blocks.first().and_then(|(_, block)| block.lines().nth(1)).map(str::trim);
     first.is_some_and(|line| sentence.text.contains(&line.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
 /// The fenced code blocks of a text, each at most 30 lines, with the end of the line before it; and whether
 /// there are words outside of them.
-pub(super) fn code_blocks(text: &str) -> (Vec<Block>, bool) {
+pub(super) fn code_blocks(text: &str) -> (Vec<CodeBlock>, bool) {
     let mut blocks = Vec::new();
     let mut words = false;
     let mut before = String::new();

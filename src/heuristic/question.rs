@@ -10,7 +10,7 @@ use super::english::is_command;
 use super::evidence::evidence;
 use super::language::Language;
 use super::recent_passages::RecentPassages;
-use super::terms::{Term, key_terms};
+use super::terms::{KeyTerm, key_terms};
 use super::{fact, sentence_questions, two_sections};
 use crate::draw::Draws;
 use crate::record::Record;
@@ -72,7 +72,7 @@ fn draft(context: &QuestionContext<'_>) -> QaDraft {
 impl QuestionContext<'_> {
     /// The key term this question is about, among sentences `among`: a different one for each kind and variant, but
     /// only one of the important ones.
-    pub(super) fn key_term(&self, among: &[usize]) -> Option<Term> {
+    pub(super) fn key_term(&self, among: &[usize]) -> Option<KeyTerm> {
         let mut terms = key_terms(self.passage, among);
         let best = terms.first()?.score();
         // A score may be negative.
@@ -82,7 +82,7 @@ impl QuestionContext<'_> {
     }
 
     /// The sentences with the term, or the sentence nearest to it.
-    fn sentences_about(&self, term: &Term, count: usize) -> Vec<usize> {
+    fn sentences_about(&self, term: &KeyTerm, count: usize) -> Vec<usize> {
         let mut found = self.passage.without_cross_references(self.passage.containing(&term.text));
         let complete = |index: &usize| self.passage.sentences[*index].complete;
         if found.iter().any(complete) {
@@ -177,7 +177,7 @@ fn inference(context: &QuestionContext<'_>) -> QaDraft {
     let passage = context.passage;
     // A term that two statements share relates one to the other.
     let among = passage.candidates();
-    let shared: Vec<Term> = key_terms(passage, &among)
+    let shared: Vec<KeyTerm> = key_terms(passage, &among)
         .into_iter()
         .filter(|term| passage.containing(&term.text).len() > 1)
         .take(5)

@@ -9,7 +9,7 @@ use super::fact::row_as_statement;
 use super::language::Language;
 use super::passage::Passage;
 use super::sentences::Sentence;
-use super::terms::{Term, key_terms, terms};
+use super::terms::{KeyTerm, key_terms, terms};
 
 /// The minimum length, in characters, of a main clause that can replace its sentence.
 const CLAUSE: usize = 24;
@@ -125,7 +125,7 @@ impl QuestionContext<'_> {
         let asked = draft.question.to_lowercase();
         let title = passage.title.to_lowercase();
         let own = draft.term.to_lowercase();
-        let fits = |term: &Term| {
+        let fits = |term: &KeyTerm| {
             let lower = term.text.to_lowercase();
             let given = !own.is_empty() && (lower.contains(&own) || own.contains(&lower));
             term.score() > 0.0 && !title.contains(&lower) && !given
@@ -265,8 +265,8 @@ impl QuestionContext<'_> {
         }
         let mut left = terms(passage, sentence);
         // The name of a column or a label is not a detail.
-        let label = |term: &Term| sentence.text[term.at.end..].starts_with(": ");
-        let new = |term: &Term| !named.to_lowercase().contains(&term.text.to_lowercase());
+        let label = |term: &KeyTerm| sentence.text[term.at.end..].starts_with(": ");
+        let new = |term: &KeyTerm| !named.to_lowercase().contains(&term.text.to_lowercase());
         left.retain(|term| new(term) && !label(term));
         // The part that was cut off the first fact is more informative than the part that was stated, and an open detail more than the rest.
         left.sort_by_key(|term| (first.contains(&term.text), !open(&term.text)));
@@ -281,7 +281,7 @@ fn values<'d>(draft: &'d QaDraft, term: &'d str, fact: &'d str) -> Vec<(&'static
 }
 
 /// A term with the signs before it that belong to an option or a variable.
-fn signed(sentence: &str, term: &Term) -> String {
+fn signed(sentence: &str, term: &KeyTerm) -> String {
     let before = sentence.get(..term.at.start).unwrap_or_default();
     let own = before.trim_end_matches(['-', '$', '@', '.', '/']);
     let alone = own.is_empty() || own.ends_with([' ', '(']);

@@ -3,7 +3,7 @@
 use super::draft::{QaDraft, QuestionContext, QuestionGoal, capitalized};
 use super::language::Language;
 use super::sentences::Sentence;
-use super::terms::{Term, key_terms, terms};
+use super::terms::{KeyTerm, key_terms, terms};
 use super::words::Word;
 
 /// A statement that is true or false, or a sentence with a blank.
@@ -232,7 +232,7 @@ pub(super) fn ambiguity(context: &QuestionContext<'_>) -> QaDraft {
 fn meaning(context: &QuestionContext<'_>) -> QaDraft {
     let passage = context.passage;
     let among = passage.candidates();
-    let term: Option<Term> = context.key_term(&among);
+    let term: Option<KeyTerm> = context.key_term(&among);
     let Some(term) = term else { return true_false_or_blank(context) };
     let places = passage.without_cross_references(passage.containing(&term.text));
     let index = places.iter().copied().find(|index| among.contains(index)).unwrap_or(among[0]);

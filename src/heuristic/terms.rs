@@ -15,7 +15,7 @@ use super::words::{Script, Word};
 
 /// A key term of a sentence.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Term {
+pub(super) struct KeyTerm {
     /// The words of the term, without article.
     pub(super) text: String,
     /// Its form in a question: in English with its article, otherwise in the language's quotation marks.
@@ -25,7 +25,7 @@ pub(super) struct Term {
     score: f64,
 }
 
-impl Term {
+impl KeyTerm {
     /// How well the term represents its sentence or section; comparable within one passage.
     pub(super) fn score(&self) -> f64 {
         self.score
@@ -40,7 +40,7 @@ static PREPOSITIONS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| wording::all().flat_map(|wording| wording.words.prepositions.iter()).collect());
 
 /// The key terms of one sentence, best first, without overlap.
-pub(super) fn terms(passage: &Passage, sentence: &Sentence) -> Vec<Term> {
+pub(super) fn terms(passage: &Passage, sentence: &Sentence) -> Vec<KeyTerm> {
     let words = &sentence.words;
     let mut found = Vec::new();
     let mut start = 0;
@@ -120,7 +120,7 @@ fn fits(language: Language, words: &[Word], index: usize, inside: bool) -> bool 
     }
 }
 
-fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Option<Term> {
+fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Option<KeyTerm> {
     let words = &sentence.words;
     let english = passage.language == Language::English;
     // A run that ends in an adjective lacks its noun.
@@ -153,7 +153,7 @@ fn term(passage: &Passage, sentence: &Sentence, start: usize, end: usize) -> Opt
     let at = words[start].at.start..words[end - 1].at.end;
     let text = sentence.text[at.clone()].to_owned();
     let shown = shown(passage, sentence, start, &text, determined && !code);
-    Some(Term { text, shown, at, score })
+    Some(KeyTerm { text, shown, at, score })
 }
 
 /// Whether an English word looks like an adjective, a participle or a genitive, so that it names nothing by itself.
@@ -194,8 +194,8 @@ fn shown(passage: &Passage, sentence: &Sentence, start: usize, text: &str, deter
 }
 
 /// The key terms of the sentences `among`, best first: a term's score grows with each sentence that contains it.
-pub(super) fn key_terms(passage: &Passage, among: &[usize]) -> Vec<Term> {
-    let mut all: Vec<Term> = Vec::new();
+pub(super) fn key_terms(passage: &Passage, among: &[usize]) -> Vec<KeyTerm> {
+    let mut all: Vec<KeyTerm> = Vec::new();
     for index in among {
         for term in terms(passage, &passage.sentences[*index]).into_iter().take(4) {
             let lower = term.text.to_lowercase();

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::mock;
 use super::quota::Pools;
 use super::remote::Remote;
-use crate::pipeline::{Mode, ModelConfig, Provider};
+use crate::pipeline::{ModelConfig, Provider, RequestMode};
 
 /// A model that cannot be created as declared.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +116,7 @@ pub fn connect(
     heuristic: &Arc<dyn Model>,
 ) -> Result<Arc<dyn Model>, ConnectError> {
     match config.provider {
-        Provider::Openai if config.mode() == Mode::Batch => Ok(Arc::new(Batch::new(name, config)?)),
+        Provider::Openai if config.mode() == RequestMode::Batch => Ok(Arc::new(Batch::new(name, config)?)),
         Provider::Openai | Provider::Anthropic => {
             Ok(Arc::new(Remote::in_pool(name, config, pools.of(name, config))?))
         }

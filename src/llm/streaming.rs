@@ -16,7 +16,7 @@ use super::classify::{self, Failure, Verdict};
 use super::dialect::{Dialect, StreamedAnswer};
 use super::http::{self, LARGEST_BODY};
 use super::sse::EventDecoder;
-use crate::pipeline::{Mode, ModelConfig};
+use crate::pipeline::{ModelConfig, RequestMode};
 
 /// How long to wait for the end of a response once the answer is complete: a connection that has been read to its end
 /// can be reused.
@@ -39,7 +39,7 @@ pub(super) struct Streaming {
 
 impl Streaming {
     pub(super) fn new(config: &ModelConfig, dialect: Dialect) -> Self {
-        let is_on = config.stream && config.mode() == Mode::Direct;
+        let is_on = config.stream && config.mode() == RequestMode::Direct;
         Self { is_on, asks_usage: AtomicBool::new(dialect != Dialect::Anthropic) }
     }
 

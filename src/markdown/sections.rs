@@ -7,7 +7,7 @@ use super::outline::Outline;
 
 /// The text under one heading, up to the next heading of any level.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Section {
+pub struct OutlineSection {
     /// The heading's text; if it is empty, that of the nearest heading above that has one; the document's title
     /// for the text before the first heading.
     pub title: String,
@@ -26,7 +26,7 @@ pub type HeadingPath = Vec<(u8, String)>;
 
 /// The sections of a text in order, including those without a body. Together they contain the whole text.
 #[must_use]
-pub fn split(text: &str, outline: &Outline, document_title: &str) -> Vec<Section> {
+pub fn split(text: &str, outline: &Outline, document_title: &str) -> Vec<OutlineSection> {
     split_below(text, outline, document_title, &mut HeadingPath::new())
 }
 
@@ -36,9 +36,9 @@ pub fn split_below(
     outline: &Outline,
     document_title: &str,
     above: &mut HeadingPath,
-) -> Vec<Section> {
+) -> Vec<OutlineSection> {
     let first = outline.headings.first().map_or(text.len(), |heading| heading.lines.start);
-    let mut sections = vec![Section {
+    let mut sections = vec![OutlineSection {
         title: document_title.to_owned(),
         path: vec![document_title.to_owned()],
         level: 0,
@@ -52,7 +52,7 @@ pub fn split_below(
         let titles = above.iter().map(|(_, title)| title);
         let path: Vec<String> = titles.filter(|title| !title.is_empty()).cloned().collect();
         let path = if path.is_empty() { vec![document_title.to_owned()] } else { path };
-        sections.push(Section {
+        sections.push(OutlineSection {
             title: path.last().cloned().unwrap_or_default(),
             path,
             level: heading.level,

@@ -11,7 +11,7 @@ use super::problem::Problem;
 /// How a model's requests are sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum RequestMode {
     /// Each request by itself, answered immediately.
     #[default]
     Direct,
@@ -92,7 +92,7 @@ fn window() -> String {
 impl ModelConfig {
     /// How its questions are sent.
     #[must_use]
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> RequestMode {
         self.mode.unwrap_or_default()
     }
 
@@ -100,8 +100,8 @@ impl ModelConfig {
     #[must_use]
     pub fn places(&self) -> u32 {
         match self.mode() {
-            Mode::Direct => self.concurrency.most().min(self.connections.unwrap_or(u32::MAX)),
-            Mode::Batch => self.batch.in_flight,
+            RequestMode::Direct => self.concurrency.most().min(self.connections.unwrap_or(u32::MAX)),
+            RequestMode::Batch => self.batch.in_flight,
         }
     }
 
@@ -109,9 +109,9 @@ impl ModelConfig {
     /// seconds.
     pub(crate) fn items(&self) -> u32 {
         match self.mode() {
-            Mode::Direct => self.places().saturating_mul(2),
+            RequestMode::Direct => self.places().saturating_mul(2),
             // As many records are in memory already.
-            Mode::Batch => self.places(),
+            RequestMode::Batch => self.places(),
         }
     }
 }
@@ -122,7 +122,7 @@ pub(crate) fn check(at: &str, model: &ModelConfig, problems: &mut Vec<Problem>) 
         problems.push(Problem::new(format!("{at}/{field}"), message).with_expected(expected));
     };
     let batch = &model.batch;
-    if model.mode() == Mode::Direct {
+    if model.mode() == RequestMode::Direct {
         if model.mode.is_none() && *batch != BatchConfig::default() {
             let message = "the model has settings for batches, but is not asked in any";
             wrong("batch", message, "`mode: batch` beside them, or `mode: direct`");

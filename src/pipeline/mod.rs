@@ -30,7 +30,7 @@ mod test_case;
 pub(crate) mod unused_draws;
 
 pub(crate) use batch::check as check_batch;
-pub use batch::{BatchConfig, Mode};
+pub use batch::{BatchConfig, RequestMode};
 pub use check::CheckContext;
 pub(crate) use check::CheckFindings;
 pub use concurrency::Concurrency;

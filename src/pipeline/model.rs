@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::batch::{BatchConfig, Mode};
+use super::batch::{BatchConfig, RequestMode};
 use super::concurrency::Concurrency;
 use super::mock::MockConfig;
 
@@ -43,7 +43,7 @@ pub struct ModelConfig {
     pub api: Api,
     /// How requests are sent: `direct` by default, or collected for the provider's `batch` API.
     #[serde(default)]
-    pub mode: Option<Mode>,
+    pub mode: Option<RequestMode>,
     /// Settings for `mode: batch`.
     #[serde(default)]
     pub batch: BatchConfig,

@@ -80,14 +80,14 @@ pub(super) enum AnswerKind {
 
 /// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Correctness {
     Correct,
     Wrong,
     /// Undecidable.
     Unknown,
 }
 
-impl Verdict {
+impl Correctness {
     /// The same, unless it would be correct.
     fn at_most_unknown(self) -> Self {
         if self == Self::Correct { Self::Unknown } else { self }
@@ -222,7 +222,7 @@ impl Transform for AnswerChecker {
         let found = options.find.iter().find_map(|rule| rule.find(&answer)).map(str::to_owned);
         let verdict = match &found {
             Some(found) => self.verdict(record, &latex::plain(found))?,
-            None => Verdict::Unknown,
+            None => Correctness::Unknown,
         };
         record.set(&options.into, verdict.to_json());
         record.set(FOUND.name, found);
@@ -231,7 +231,7 @@ impl Transform for AnswerChecker {
 }
 
 impl AnswerChecker {
-    fn verdict(&self, record: &Record, found: &str) -> Result<Verdict, StageError> {
+    fn verdict(&self, record: &Record, found: &str) -> Result<Correctness, StageError> {
         let field = &self.options.expected;
         if self.options.kind == AnswerKind::Set {
             let expected = match record.get(field) {
@@ -254,13 +254,13 @@ impl AnswerChecker {
         })
     }
 
-    fn compare_numbers(&self, expected: &str, found: &str) -> Verdict {
+    fn compare_numbers(&self, expected: &str, found: &str) -> Correctness {
         let decimal = self.rules.decimal;
         match (Quantity::whole(expected, decimal), Quantity::find(found, decimal)) {
             (Some(expected), Some(found)) => self.rules.compare(&expected, &found),
             // Equal formulas are equal numbers.
-            _ if compare::is_same_formula(expected, found) => Verdict::Correct,
-            _ => Verdict::Unknown,
+            _ if compare::is_same_formula(expected, found) => Correctness::Correct,
+            _ => Correctness::Unknown,
         }
     }
 }

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::selection::{Selection, Selector};
+use self::selection::{ElementSelection, Selector};
 use super::{Role, StageDescription};
 use crate::draw::Draws;
 use crate::pipeline::{CheckContext, FieldType, ProducedField};
@@ -286,10 +286,10 @@ impl Transform for Chooser {
         let rng = self.draws.rng("elements", &record.id);
         let selected = Selector { options, elements: &elements, values: &values, rng }.select()?;
         let (told, output) = match &selected {
-            Selection::Dropped(reason) => {
+            ElementSelection::Dropped(reason) => {
                 (json!({"values": values, "elements": elements}), TransformOutput::Drop((*reason).into()))
             }
-            Selection::Taken { chosen, rejected, vote } => {
+            ElementSelection::Taken { chosen, rejected, vote } => {
                 let one = |index: usize| elements[index].clone();
                 let taken = match options.take {
                     Take::Top(_) => chosen.iter().map(|index| one(*index)).collect(),

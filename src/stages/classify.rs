@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use self::choices::{Choices, MOST};
 pub(crate) use self::classification::Classification;
-use self::questions::{AnyAnswer, ClassifyQuestion, FirstQuestions, Fold, Question};
+use self::questions::{AnyAnswer, ClassifyQuestion, FirstQuestions, Fold, QuestionSource};
 use self::spelling::Spellings;
 use super::{Role, StageDescription};
 use crate::pipeline::{CheckContext, FieldType, ProducedField, Provider, RESERVED_PARAMS};
@@ -53,7 +53,7 @@ pub(super) struct Classify {
     samples: Option<u32>,
     /// The order in which the choices are listed below `question`.
     #[serde(default)]
-    order: Order,
+    order: ChoiceOrder,
     /// For two choices: the limits to which probabilities are clamped, such as `[0.4, 0.6]`. Useful for overconfident
     /// models, such as those that reason before they answer.
     #[serde(default)]
@@ -80,7 +80,7 @@ pub(super) enum Method {
 /// The order in which choices are listed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Order {
+pub(super) enum ChoiceOrder {
     /// In the declared order.
     #[default]
     Given,
@@ -168,16 +168,16 @@ impl StageConfig for Classify {
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let question = match (&self.question, &self.input) {
-            (Some(question), None) => Question::Shown(context.template(question)?),
-            (None, Some(input)) => Question::Own(input.clone()),
+            (Some(question), None) => QuestionSource::Shown(context.template(question)?),
+            (None, Some(input)) => QuestionSource::Own(input.clone()),
             _ => return Err(BuildError::Other("neither or both of `question` and `input` are given".into())),
         };
         let choices = Arc::new(self.choices.clone());
-        let both = self.order == Order::Both;
+        let both = self.order == ChoiceOrder::Both;
         let samples = self.samples.unwrap_or(SAMPLES).max(1);
         let answers = match question {
-            Question::Shown(_) => choices.letters(),
-            Question::Own(_) => choices.labels().map(str::to_owned).collect(),
+            QuestionSource::Shown(_) => choices.letters(),
+            QuestionSource::Own(_) => choices.labels().map(str::to_owned).collect(),
         };
         let fold = Fold {
             stage: Arc::clone(context.draws.stage()),
@@ -229,7 +229,7 @@ impl Classify {
                         .problem("/choices", "with `input` nothing shows what the choices mean")
                         .expected("a list of labels, or `question` in place of `input`");
                 }
-                if self.order == Order::Both {
+                if self.order == ChoiceOrder::Both {
                     context
                         .problem("/order", "with `input` the order of the choices is that of your question")
                         .expected("`given`, or `question` in place of `input`");

@@ -30,7 +30,7 @@ pub(super) struct CotExpand {
     /// the original generator: the same question then has four answers and nothing says which is wanted, so a model
     /// learns to choose at random, unless you select one conversation per question later, by the field `cot`.
     #[serde(default = "formats")]
-    formats: Vec<Format>,
+    formats: Vec<CotFormat>,
     /// The tag around the reasoning, such as `think`; without it the steps precede the answer on a line of their own.
     #[serde(default)]
     tag: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct CotExpand {
 /// How much reasoning precedes the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Format {
+pub(super) enum CotFormat {
     /// The answer alone.
     None,
     /// The first step.
@@ -69,8 +69,8 @@ pub(super) enum Format {
     All,
 }
 
-fn formats() -> Vec<Format> {
-    vec![Format::None, Format::First, Format::FirstTwo, Format::All]
+fn formats() -> Vec<CotFormat> {
+    vec![CotFormat::None, CotFormat::First, CotFormat::FirstTwo, CotFormat::All]
 }
 
 fn question() -> String {
@@ -85,7 +85,7 @@ fn steps() -> String {
     "reasoning_steps".into()
 }
 
-impl Format {
+impl CotFormat {
     const ALL: [Self; 4] = [Self::None, Self::First, Self::FirstTwo, Self::All];
 
     fn name(self) -> &'static str {
@@ -214,7 +214,7 @@ impl Transform for Expander {
         let question = required(record, &options.question)?.to_owned();
         let answer = required(record, &options.answer)?.to_owned();
         let steps = options.read_steps(record)?;
-        let mut written: Vec<(Format, &[String])> = Vec::with_capacity(options.formats.len());
+        let mut written: Vec<(CotFormat, &[String])> = Vec::with_capacity(options.formats.len());
         for format in &options.formats {
             let taken = format.take(&steps.texts);
             // A cue that asks for more than the answer shows would teach a model to ignore it.

@@ -37,7 +37,7 @@ pub(super) struct FewShot {
     k: usize,
     /// How demonstrations are selected.
     #[serde(default)]
-    by: Selection,
+    by: SelectBy,
     /// The field of the record whose text is compared with the demonstrations; required with `similar`. A
     /// demonstration with the same text is taken for the record itself and never used.
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(super) struct FewShot {
 /// How demonstrations are selected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Selection {
+pub(super) enum SelectBy {
     /// At random, for each record anew.
     #[default]
     Random,
@@ -126,7 +126,7 @@ impl StageConfig for FewShot {
         }
         match &self.field {
             Some(field) => context.needs_type("/field", field, &FieldType::text()),
-            None if self.by == Selection::Similar => {
+            None if self.by == SelectBy::Similar => {
                 context.problem("", "nothing says what is similar").expected("`field`, such as `question`");
             }
             None if self.example_field.is_some() => {
@@ -143,7 +143,7 @@ impl StageConfig for FewShot {
         let path = context.render(&self.path)?;
         let demonstrations = demonstrations::read(&path, &self.group, self.compared())
             .map_err(|error| BuildError::Other(format!("`{path}`: {error}")))?;
-        let index = (self.by == Selection::Similar).then(|| {
+        let index = (self.by == SelectBy::Similar).then(|| {
             let field = self.compared().unwrap_or_default();
             Bm25::new(demonstrations.iter().map(|one| {
                 demonstrations::inside(&one.fields, field).and_then(Value::as_str).unwrap_or_default()

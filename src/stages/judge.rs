@@ -53,7 +53,7 @@ pub(super) struct Judge {
     question: Option<String>,
     /// What the model is asked for.
     #[serde(default)]
-    mode: Mode,
+    mode: JudgeMode,
     /// The aspects to rate, by name, each with a rubric that says what the ratings mean. With `pairwise`, the
     /// criteria for the comparison.
     #[serde(default)]
@@ -74,7 +74,7 @@ pub(super) struct Judge {
     separate: bool,
     /// The order in which candidates are shown, since judges have a position bias. `shuffled` by default.
     #[serde(default)]
-    order: Option<Order>,
+    order: Option<CandidateOrder>,
     /// The number of times each question is asked. Every vote is stored; a rating is the mean of its votes, and a
     /// candidate is preferred if more than half of the votes prefer it.
     #[serde(default = "votes")]
@@ -111,7 +111,7 @@ pub(super) struct Judge {
 /// What the model is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Mode {
+enum JudgeMode {
     /// A rating of each text for each aspect.
     #[default]
     Rate,
@@ -122,7 +122,7 @@ enum Mode {
 /// The order in which candidates are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Order {
+enum CandidateOrder {
     /// In a random order, drawn for each question.
     #[default]
     Shuffled,

@@ -62,13 +62,13 @@ pub(super) struct Llm {
     /// Further parts of the answer that are stored, each in a field of the same name; the field is removed if the
     /// answer has none.
     #[serde(default)]
-    keep: Vec<Keep>,
+    keep: Vec<KeptPart>,
 }
 
 /// A part of an answer beside its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Keep {
+enum KeptPart {
     /// The texts of all answers if `n` requests several; `output` has the first.
     Choices,
     /// The log probabilities, as the server returns them.
@@ -79,7 +79,7 @@ enum Keep {
     FinishReason,
 }
 
-impl Keep {
+impl KeptPart {
     fn field(self) -> &'static str {
         match self {
             Self::Choices => CHOICES,
@@ -285,7 +285,7 @@ struct RequestBuilder {
     output: String,
     params: Map<String, Value>,
     tools: Option<String>,
-    keep: Vec<Keep>,
+    keep: Vec<KeptPart>,
 }
 
 impl Ask for RequestBuilder {

@@ -36,7 +36,7 @@ pub(super) struct Repeat {
     goes_on: Option<String>,
     /// Which records leave the block.
     #[serde(default)]
-    keep: Keep,
+    keep: KeptRecords,
     /// What happens if the record is dropped or rejected in a pass.
     #[serde(default)]
     on_fail: OnFail,
@@ -49,7 +49,7 @@ pub(super) struct Repeat {
 /// Which records leave a `repeat`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Keep {
+enum KeptRecords {
     /// The result of the last pass.
     #[default]
     Last,
@@ -131,13 +131,13 @@ impl StageConfig for Repeat {
                 }
             },
             goes_on: self.goes_on.as_deref().map(|goes_on| context.expression(goes_on)).transpose()?,
-            keeps_all: self.keep == Keep::All,
+            keeps_all: self.keep == KeptRecords::All,
             on_fail: self.on_fail,
         })))
     }
 
     fn fans_out(&self) -> bool {
-        self.keep == Keep::All
+        self.keep == KeptRecords::All
     }
 
     fn block(&self) -> Option<&dyn BlockConfig> {
@@ -167,7 +167,7 @@ impl BlockConfig for Repeat {
             None => {}
             Some(why) => context.may_leave_unmade(why),
         }
-        if self.keep == Keep::All {
+        if self.keep == KeptRecords::All {
             context.makes_named(&KEPT_PASS, KEPT_PASS.name);
             context.makes_named(&PARENT, PARENT.name);
         }
@@ -190,7 +190,7 @@ impl Repeat {
             _ if self.goes_on.is_some() => Some("`while` may be false before the first pass"),
             (_, OnFail::Skip) => Some("a pass may fail (`on_fail: skip`)"),
             (_, OnFail::Stop) => Some("the first pass may fail (`on_fail: stop`)"),
-            _ if self.keep == Keep::All => Some("the record as it came in goes on too (`keep: all`)"),
+            _ if self.keep == KeptRecords::All => Some("the record as it came in goes on too (`keep: all`)"),
             _ => None,
         }
     }

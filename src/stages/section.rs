@@ -16,7 +16,7 @@ use self::images::{DocumentImages, ImageResolver};
 use super::{Role, StageDescription};
 use crate::markdown::front_matter::{self, FrontMatter};
 use crate::markdown::pieces::Pieces;
-use crate::markdown::sections::{HeadingPath, Section as Cut, SplitPoints, trim_blank_lines};
+use crate::markdown::sections::{HeadingPath, OutlineSection, SplitPoints, trim_blank_lines};
 use crate::markdown::{Outline, Syntax, facts, sections};
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
@@ -307,7 +307,7 @@ impl SectionSplitter {
         }
     }
 
-    fn keeps(&self, text: &str, cut: &Cut, outline: &Outline) -> bool {
+    fn keeps(&self, text: &str, cut: &OutlineSection, outline: &Outline) -> bool {
         let marker = &self.config.drop_marker;
         if !marker.is_empty() && text[cut.whole.clone()].contains(marker.as_str()) {
             return false;

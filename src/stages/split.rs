@@ -34,7 +34,7 @@ pub(super) struct Split {
     by: String,
     /// Rules that are applied before the ratios, in order; the first whose `when` is true decides.
     #[serde(default)]
-    rules: Vec<Rule>,
+    rules: Vec<SplitRule>,
     /// The field in which the data set's name is stored.
     #[serde(default = "output")]
     output: String,
@@ -43,7 +43,7 @@ pub(super) struct Split {
 /// One rule of a split.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rule {
+pub(super) struct SplitRule {
     /// The condition; a rule without one applies to every record.
     #[serde(default)]
     when: Option<String>,

@@ -20,7 +20,7 @@ const RECIPE_FILES: [&str; 2] = ["config/recipes", "pipelines/recipes/prompts"];
 
 /// A pipeline, or a folder of several that run in order, to begin a project with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template {
+pub(super) struct ProjectTemplate {
     /// Its name on the command line.
     pub(super) name: &'static str,
     /// Its pipelines, in order.
@@ -28,13 +28,13 @@ pub(super) struct Template {
 }
 
 /// Returns all templates: the pipelines at the top first, then the recipes by name.
-pub(super) fn templates() -> Vec<Template> {
-    let mut found: Vec<Template> = Vec::new();
+pub(super) fn templates() -> Vec<ProjectTemplate> {
+    let mut found: Vec<ProjectTemplate> = Vec::new();
     for file in FILES.iter().filter(|(path, _)| path.ends_with(".yaml")) {
         let Some(name) = template_of(file.0) else { continue };
         match found.iter_mut().find(|template| template.name == name) {
             Some(template) => template.pipelines.push(*file),
-            None => found.push(Template { name, pipelines: vec![*file] }),
+            None => found.push(ProjectTemplate { name, pipelines: vec![*file] }),
         }
     }
     found.sort_by_key(|template| (template.is_recipe(), template.name));
@@ -53,7 +53,7 @@ fn template_of(path: &'static str) -> Option<&'static str> {
     }
 }
 
-impl Template {
+impl ProjectTemplate {
     /// Whether it is a recipe, and none of the pipelines that a project has by default.
     pub(super) fn is_recipe(&self) -> bool {
         self.pipelines.iter().any(|(path, _)| path.starts_with(RECIPES))

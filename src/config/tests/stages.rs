@@ -13,9 +13,9 @@ pub(super) static TABLE: &[StageType] = &[
     StageType::of::<Rows>(),
     StageType::of::<Cut>(),
     StageType::of::<Write>(),
-    StageType::of::<Ask>(),
+    StageType::of::<AskStage>(),
     StageType::of::<Answer>(),
-    StageType::of::<Shares>(),
+    StageType::of::<ShareMap>(),
     StageType::of::<Out>(),
 ];
 
@@ -56,7 +56,7 @@ struct Write {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Ask {
+struct AskStage {
     model: String,
 }
 
@@ -79,7 +79,7 @@ struct Answer {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Shares {
+struct ShareMap {
     /// The share of each part.
     ratios: BTreeMap<String, f64>,
 }
@@ -87,7 +87,7 @@ struct Shares {
 /// How a line looks.
 #[derive(Deserialize, Serialize, JsonSchema, Default)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+enum LineFormat {
     /// Chat messages.
     #[default]
     Messages,
@@ -102,10 +102,10 @@ struct Out {
     path: String,
     #[serde(default)]
     #[expect(dead_code, reason = "only its shape matters")]
-    format: Format,
+    format: LineFormat,
     #[serde(default)]
     #[expect(dead_code, reason = "only its shape matters")]
-    fallback: Option<Format>,
+    fallback: Option<LineFormat>,
 }
 
 impl StageConfig for Rows {
@@ -148,7 +148,7 @@ impl StageConfig for Write {
     }
 }
 
-impl StageConfig for Ask {
+impl StageConfig for AskStage {
     fn check(&self, context: &mut CheckContext<'_>) {
         context.model("/model", &self.model);
         context.makes(&["completion"]);
@@ -167,7 +167,7 @@ impl StageConfig for Answer {
     }
 }
 
-impl StageConfig for Shares {
+impl StageConfig for ShareMap {
     fn check(&self, context: &mut CheckContext<'_>) {
         for (name, _) in self.ratios.iter().filter(|(_, ratio)| **ratio <= 0.0) {
             context.problem(&format!("/ratios/{name}"), "not positive").expected("more than 0");
@@ -211,7 +211,7 @@ impl StageDescription for Write {
     const EXAMPLE: &'static str = "write";
 }
 
-impl StageDescription for Ask {
+impl StageDescription for AskStage {
     const NAME: &'static str = "ask";
     const ROLE: Role = Role::Ask;
     const PURPOSE: &'static str = "Asks.";
@@ -225,7 +225,7 @@ impl StageDescription for Answer {
     const EXAMPLE: &'static str = "answer";
 }
 
-impl StageDescription for Shares {
+impl StageDescription for ShareMap {
     const NAME: &'static str = "part";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Parts records.";

@@ -43,7 +43,7 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_hours(1);
 const MAX_TRANSFERS: usize = 8;
 
 /// The client of a provider's batch API.
-pub(super) struct Api {
+pub(super) struct BatchApi {
     name: String,
     pub(super) http: HttpClient,
     retry: RetryPolicy,
@@ -77,7 +77,7 @@ impl From<Failure> for ApiError {
     }
 }
 
-impl Api {
+impl BatchApi {
     pub(super) fn new(name: &str, config: &ModelConfig, dialect: Dialect) -> Result<Self, ConnectProblem> {
         let Some(base) = config.base_urls.first() else { return Err(ConnectProblem::NoBaseUrl) };
         let files = Address::new(base, &["files"])?;

@@ -29,7 +29,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use api::Api;
+use api::BatchApi;
 pub use events::{batch_ids, carry_batches};
 pub use files::BatchFiles;
 use scheduler::BatchScheduler;
@@ -58,7 +58,7 @@ const NOT_PROCESSED: &str = "batch_failed";
 pub struct Batch {
     name: String,
     encoder: RequestEncoder,
-    api: Api,
+    api: BatchApi,
     settings: BatchConfig,
     max_attempts: u32,
     schema_fallback: SchemaFallback,
@@ -163,7 +163,7 @@ impl Batch {
         let (questions, inbox) = mpsc::channel(INBOX_CAPACITY);
         Ok(Self {
             name: name.to_owned(),
-            api: Api::new(name, config, encoder.dialect)?,
+            api: BatchApi::new(name, config, encoder.dialect)?,
             encoder,
             settings: config.batch.clone(),
             max_attempts: config.max_attempts,

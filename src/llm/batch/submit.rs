@@ -12,7 +12,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::api::Api;
+use super::api::BatchApi;
 use super::info::{BatchInfo, FileInfo, NO_ID};
 use crate::llm::classify::{Failure, Verdict};
 
@@ -34,7 +34,7 @@ pub(super) struct SubmitError {
     pub(super) certain: bool,
 }
 
-impl Api {
+impl BatchApi {
     /// Creates a batch from the file. When a reply is lost, the provider's list shows whether it was created.
     pub(super) async fn create(&self, file: &FileInfo) -> Result<BatchInfo, SubmitError> {
         let begun = Instant::now();

@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use self::limit::RateLimiter;
-use self::rule::{MockAttempt, PriorAttempts, Rule, RuleKind};
+use self::rule::{CompiledRule, MockAttempt, PriorAttempts, RuleKind};
 use super::classify::{Failure, Verdict};
 use super::connect::{ConnectError, ConnectProblem, MockContext};
 use super::quota::{self, Pool};
@@ -38,7 +38,7 @@ const P95: f64 = 1.644_853_626_951_472_2;
 
 /// The script of a mock model.
 pub(super) struct MockScript {
-    rules: Vec<Rule>,
+    rules: Vec<CompiledRule>,
     delay: Option<Delay>,
     limit: Option<RateLimiter>,
     draws: Draws,
@@ -89,9 +89,9 @@ impl MockScript {
         default_model: Arc<dyn Model>,
     ) -> Result<Self, ConnectProblem> {
         let mock = config.mock.clone().unwrap_or_default();
-        let mut rules: Vec<Rule> = Vec::new();
+        let mut rules: Vec<CompiledRule> = Vec::new();
         for (index, declared) in mock.rules.iter().enumerate() {
-            let rule = Rule::new(declared, &rules, context.vars)
+            let rule = CompiledRule::new(declared, &rules, context.vars)
                 .map_err(|what| ConnectProblem::Mock { rule: index + 1, what })?;
             rules.push(rule);
         }
@@ -179,7 +179,7 @@ impl MockScript {
     }
 
     /// Returns the first other rule that matches, with its number from 1.
-    fn first_match(&self, attempt: &MockAttempt) -> Result<(usize, Option<&Rule>), Failure> {
+    fn first_match(&self, attempt: &MockAttempt) -> Result<(usize, Option<&CompiledRule>), Failure> {
         for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.kind != RuleKind::Endpoint)
         {
             if rule.matches_attempt(attempt, &self.draws).map_err(|error| wrong_rule(index + 1, &error))? {

@@ -101,7 +101,7 @@ impl RuleKind {
 }
 
 /// A compiled rule.
-pub(super) struct Rule {
+pub(super) struct CompiledRule {
     /// The rule as declared in the pipeline file.
     pub(super) declared: MockRule,
     pub(super) kind: RuleKind,
@@ -128,7 +128,7 @@ enum JsonTemplate {
     Plain(Value),
 }
 
-impl Rule {
+impl CompiledRule {
     /// Compiles a rule that follows `others`. The error describes what is wrong.
     pub(super) fn new(rule: &MockRule, others: &[Self], vars: &Map<String, Value>) -> Result<Self, String> {
         let wrong = |error: TemplateError| error.to_string();

@@ -20,19 +20,19 @@ struct ServerCase {
 /// What was seen of a server, from the moment that the limit had settled.
 struct Observation {
     /// Each half second.
-    samples: Vec<Sample>,
+    samples: Vec<ServerSample>,
     /// Answers a second.
     rate: f64,
 }
 
-struct Sample {
+struct ServerSample {
     limit: f64,
     running: f64,
     waiting: f64,
 }
 
 impl Observation {
-    fn mean(&self, of: fn(&Sample) -> f64) -> f64 {
+    fn mean(&self, of: fn(&ServerSample) -> f64) -> f64 {
         self.samples.iter().map(of).sum::<f64>() / self.samples.len() as f64
     }
 }
@@ -50,7 +50,7 @@ async fn watch(
             loop {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 let (running, waiting) = servers[0].queue();
-                seen.samples.push(Sample { limit: f64::from(client.limit()), running, waiting });
+                seen.samples.push(ServerSample { limit: f64::from(client.limit()), running, waiting });
             }
         };
         tokio::select! {

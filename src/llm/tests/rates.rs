@@ -1,7 +1,7 @@
 //! A server that refuses requests above a rate: how much of it is used, declared or not, and that no request is retried
 //! before the time that its refusal named.
 
-use super::simulated_server::{Fault, ServerTraits};
+use super::simulated_server::{ServerFault, ServerTraits};
 use super::*;
 
 /// Takes 50 a second and 12 at once, and asks those beyond to wait for a second.
@@ -77,7 +77,7 @@ async fn rates_of_every_kind_are_discovered() {
     check("counted by the minute, 20 s named", ServerTraits { retry_after: Some(20.0), ..minute }).await;
     check("counted by the minute, 1 s named", minute).await;
     check("counted by the minute, no time named", ServerTraits { retry_after: None, ..minute }).await;
-    let chance: &[_] = &[(Fault::Refuse, 0.03)];
+    let chance: &[_] = &[(ServerFault::Refuse, 0.03)];
     check("refusals by chance too", ServerTraits { faults: chance, ..REFUSING }).await;
     check(
         "tokens are counted",

@@ -1,6 +1,6 @@
 //! Replicas, one of which is useless: the throughput of the others, and that its refusals affect only itself.
 
-use super::simulated_server::{Fault, Overload, ServerTraits};
+use super::simulated_server::{Overload, ServerFault, ServerTraits};
 use super::*;
 
 /// Answers within 200 ms, of 16 at a time.
@@ -31,22 +31,23 @@ async fn check(name: &str, first: ServerTraits) {
 
 #[tokio::test(start_paused = true)]
 async fn one_refusing_replica_of_four_costs_only_its_own_share() {
-    let refusing = ServerTraits { faults: &[(Fault::Refuse, 1.0)], ..GOOD };
+    let refusing = ServerTraits { faults: &[(ServerFault::Refuse, 1.0)], ..GOOD };
     for retry_after in [None, Some(1.0), Some(20.0)] {
         for refusal in ["rate_limited", "status_503"] {
             check("refuses", ServerTraits { retry_after, refusal, ..refusing }).await;
         }
     }
-    check("refuses half", ServerTraits { faults: &[(Fault::Refuse, 0.5)], ..GOOD }).await;
+    check("refuses half", ServerTraits { faults: &[(ServerFault::Refuse, 0.5)], ..GOOD }).await;
     check("has few places", ServerTraits { places: 4, over: Overload::Refuse, ..GOOD }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_useless_replica_of_four_costs_only_its_own_share() {
-    check("hangs", ServerTraits { faults: &[(Fault::Hang, 1.0)], ..GOOD }).await;
-    check("empty", ServerTraits { faults: &[(Fault::FailLate("empty_choices"), 1.0)], ..GOOD }).await;
-    check("empty at once", ServerTraits { faults: &[(Fault::Fail("empty_choices"), 1.0)], ..GOOD }).await;
-    check("rubbish", ServerTraits { faults: &[(Fault::FailLate("not_json"), 1.0)], ..GOOD }).await;
-    check("down", ServerTraits { faults: &[(Fault::Fail("unreachable"), 1.0)], ..GOOD }).await;
-    check("slow", ServerTraits { faults: &[(Fault::Slow(10.0), 1.0)], ..GOOD }).await;
+    check("hangs", ServerTraits { faults: &[(ServerFault::Hang, 1.0)], ..GOOD }).await;
+    check("empty", ServerTraits { faults: &[(ServerFault::FailLate("empty_choices"), 1.0)], ..GOOD }).await;
+    check("empty at once", ServerTraits { faults: &[(ServerFault::Fail("empty_choices"), 1.0)], ..GOOD })
+        .await;
+    check("rubbish", ServerTraits { faults: &[(ServerFault::FailLate("not_json"), 1.0)], ..GOOD }).await;
+    check("down", ServerTraits { faults: &[(ServerFault::Fail("unreachable"), 1.0)], ..GOOD }).await;
+    check("slow", ServerTraits { faults: &[(ServerFault::Slow(10.0), 1.0)], ..GOOD }).await;
 }

@@ -27,7 +27,7 @@ pub(super) struct ServerTraits {
     /// The class of a refusal.
     pub(super) refusal: &'static str,
     /// Random faults with their shares of requests.
-    pub(super) faults: &'static [(Fault, f64)],
+    pub(super) faults: &'static [(ServerFault, f64)],
     /// Counts the rate in tokens: a request takes a random number up to this.
     pub(super) tokens: Option<f64>,
     pub(super) places: usize,
@@ -48,7 +48,7 @@ pub(super) enum Overload {
 
 /// A random fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Fault {
+pub(super) enum ServerFault {
     /// Refuses it, as it does above its rate.
     Refuse,
     /// Fails at once, in one of these ways.
@@ -130,7 +130,7 @@ impl SimulatedServer {
     }
 
     /// Changes the faults.
-    pub(super) fn set_faults(&self, faults: &'static [(Fault, f64)]) {
+    pub(super) fn set_faults(&self, faults: &'static [(ServerFault, f64)]) {
         self.state.lock().unwrap().traits.faults = faults;
     }
 
@@ -152,15 +152,15 @@ impl SimulatedServer {
             let mut state = self.state.lock().unwrap();
             state.note(question);
             let fault = state.fault();
-            if fault == Some(Fault::Refuse) || state.is_over(self.start) {
+            if fault == Some(ServerFault::Refuse) || state.is_over(self.start) {
                 return Err(state.refuse(question));
             }
             (state.latency(), state.traits.over, fault)
         };
         let seconds = match fault {
-            Some(Fault::Fail(class)) => return Err(failed(class)),
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Slow(times)) => seconds * times,
+            Some(ServerFault::Fail(class)) => return Err(failed(class)),
+            Some(ServerFault::Hang) => std::future::pending().await,
+            Some(ServerFault::Slow(times)) => seconds * times,
             _ => seconds,
         };
         if over == Overload::Drop && self.is_full() {
@@ -173,7 +173,7 @@ impl SimulatedServer {
         };
         tokio::time::sleep(Duration::from_secs_f64(seconds * crowd)).await;
         match fault {
-            Some(Fault::FailLate(class)) => Err(failed(class)),
+            Some(ServerFault::FailLate(class)) => Err(failed(class)),
             _ => Ok(()),
         }
     }
@@ -242,7 +242,7 @@ impl State {
         self.early += u64::from(wait.is_some_and(|until| Instant::now() < until));
     }
 
-    fn fault(&mut self) -> Option<Fault> {
+    fn fault(&mut self) -> Option<ServerFault> {
         let mut draw: f64 = self.rng.random_range(0.0..1.0);
         for (fault, share) in self.traits.faults {
             if draw < *share {

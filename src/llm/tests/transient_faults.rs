@@ -3,7 +3,7 @@
 //! Each is simulated in a steady state, for ten times the wait of a refusal and more, and compared with a run without
 //! faults.
 
-use super::simulated_server::{Fault, Overload, ServerTraits};
+use super::simulated_server::{Overload, ServerFault, ServerTraits};
 use super::*;
 
 /// Answers within 400 ms, of 16 at a time.
@@ -24,10 +24,10 @@ async fn steady(traits: ServerTraits, concurrency: Concurrency, seed: u64) -> f6
 }
 
 async fn refusals_by_chance(concurrency: Concurrency) {
-    const SHARES: [(f64, &[(Fault, f64)]); 3] = [
-        (0.005, &[(Fault::Refuse, 0.005)]),
-        (0.02, &[(Fault::Refuse, 0.02)]),
-        (0.05, &[(Fault::Refuse, 0.05)]),
+    const SHARES: [(f64, &[(ServerFault, f64)]); 3] = [
+        (0.005, &[(ServerFault::Refuse, 0.005)]),
+        (0.02, &[(ServerFault::Refuse, 0.02)]),
+        (0.05, &[(ServerFault::Refuse, 0.05)]),
     ];
     let clear = median(async |seed| steady(CLEAR, concurrency, seed).await).await;
     for (refused, faults) in SHARES {
@@ -56,15 +56,15 @@ async fn random_refusals_do_not_lower_the_concurrency() {
 
 #[tokio::test(start_paused = true)]
 async fn rare_failures_do_not_lower_the_concurrency() {
-    const FAULTS: [&[(Fault, f64)]; 4] = [
-        &[(Fault::Fail("status_500"), 0.01)],
-        &[(Fault::Fail("reset"), 0.01)],
+    const FAULTS: [&[(ServerFault, f64)]; 4] = [
+        &[(ServerFault::Fail("status_500"), 0.01)],
+        &[(ServerFault::Fail("reset"), 0.01)],
         &[
-            (Fault::Fail("status_500"), 0.01),
-            (Fault::Fail("reset"), 0.01),
-            (Fault::FailLate("cut_body"), 0.01),
+            (ServerFault::Fail("status_500"), 0.01),
+            (ServerFault::Fail("reset"), 0.01),
+            (ServerFault::FailLate("cut_body"), 0.01),
         ],
-        &[(Fault::Fail("status_500"), 0.05)],
+        &[(ServerFault::Fail("status_500"), 0.05)],
     ];
     for faults in FAULTS {
         let best = median(async |seed| steady(ServerTraits { faults, ..CLEAR }, FIXED, seed).await).await;
@@ -76,13 +76,13 @@ async fn rare_failures_do_not_lower_the_concurrency() {
 }
 
 /// All at once: what a bad day of a provider looks like.
-const MIXTURE: &[(Fault, f64)] = &[
-    (Fault::Fail("status_500"), 0.04),
-    (Fault::Refuse, 0.02),
-    (Fault::Fail("reset"), 0.03),
-    (Fault::FailLate("cut_body"), 0.03),
-    (Fault::FailLate("not_json"), 0.02),
-    (Fault::FailLate("empty_choices"), 0.02),
+const MIXTURE: &[(ServerFault, f64)] = &[
+    (ServerFault::Fail("status_500"), 0.04),
+    (ServerFault::Refuse, 0.02),
+    (ServerFault::Fail("reset"), 0.03),
+    (ServerFault::FailLate("cut_body"), 0.03),
+    (ServerFault::FailLate("not_json"), 0.02),
+    (ServerFault::FailLate("empty_choices"), 0.02),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +113,8 @@ async fn all_faults_together_delay_few_and_lose_none() {
 #[tokio::test(start_paused = true)]
 async fn transient_faults_that_end_are_forgotten() {
     for seed in SEEDS {
-        let servers = [SimulatedServer::new(ServerTraits { faults: &[(Fault::Refuse, 0.3)], ..CLEAR }, seed)];
+        let servers =
+            [SimulatedServer::new(ServerTraits { faults: &[(ServerFault::Refuse, 0.3)], ..CLEAR }, seed)];
         let client = SimulatedClient::new(FIXED, Limits::default(), seed);
         client.keep(&servers, 16, 120.0).await;
         servers[0].set_faults(&[]);

@@ -12,11 +12,11 @@ use crate::stages::Classification;
 /// Counts over the classifications of all stages.
 #[derive(Debug, Default)]
 pub(super) struct LabelCounter {
-    by_stage: BTreeMap<String, StageCounter>,
+    by_stage: BTreeMap<String, ClassifyStageCounter>,
 }
 
 #[derive(Debug, Default)]
-struct StageCounter {
+struct ClassifyStageCounter {
     records: u64,
     /// The records with each label, and the sum of its probabilities.
     labels: BTreeMap<String, (u64, f64)>,
@@ -43,7 +43,7 @@ impl LabelCounter {
     }
 }
 
-impl StageCounter {
+impl ClassifyStageCounter {
     fn add(&mut self, found: &Classification) {
         self.records += 1;
         self.coverage += found.coverage;

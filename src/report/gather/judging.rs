@@ -21,7 +21,7 @@ const ROUNDING: f64 = 1.0 / 12.0;
 /// Counts over the judgements of all stages.
 #[derive(Debug, Default)]
 pub(super) struct JudgeCounter {
-    by_stage: BTreeMap<String, StageCounter>,
+    by_stage: BTreeMap<String, JudgeStageCounter>,
 }
 
 impl JudgeCounter {
@@ -44,7 +44,7 @@ impl JudgeCounter {
 }
 
 #[derive(Debug, Default)]
-struct StageCounter {
+struct JudgeStageCounter {
     records: u64,
     questions: u64,
     scale: Option<(i64, i64)>,
@@ -82,7 +82,7 @@ struct Moments {
     squares: f64,
 }
 
-impl StageCounter {
+impl JudgeStageCounter {
     fn add(&mut self, judgement: &Judgement) {
         self.records += 1;
         self.questions += judgement.questions.len() as u64;

@@ -33,7 +33,7 @@ impl TextMeasurer {
     /// Returns the length of a text.
     pub(crate) fn measure(&mut self, text: &str) -> TextLength {
         let empty = self.piece("");
-        Pieces(text).fold(empty, |sum, piece| sum + self.piece(piece))
+        TextPieces(text).fold(empty, |sum, piece| sum + self.piece(piece))
     }
 
     fn piece(&mut self, piece: &str) -> TextLength {
@@ -65,9 +65,9 @@ fn length(text: &str) -> TextLength {
 }
 
 /// Iterates over the pieces of a text.
-struct Pieces<'a>(&'a str);
+struct TextPieces<'a>(&'a str);
 
-impl<'a> Iterator for Pieces<'a> {
+impl<'a> Iterator for TextPieces<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
@@ -92,7 +92,7 @@ mod tests {
 
     fn check(text: &str) {
         let mut measurer = TextMeasurer::default();
-        let pieces: Vec<&str> = Pieces(text).collect();
+        let pieces: Vec<&str> = TextPieces(text).collect();
         assert_eq!(pieces.concat(), text);
         // Measured twice, the second time from the cache.
         assert_eq!(measurer.measure(text), length(text), "{pieces:?}");
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_before_single_spaces() {
-        let pieces = |text| Pieces(text).collect::<Vec<_>>();
+        let pieces = |text| TextPieces(text).collect::<Vec<_>>();
         assert_eq!(pieces("How do I?  \n So"), ["How", " do", " I?", "  \n So"]);
         assert_eq!(pieces(" a b"), [" a", " b"]);
         assert_eq!(pieces(""), [""; 0]);

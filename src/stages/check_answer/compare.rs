@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Verdict;
+use super::Correctness;
 use super::quantity::{Quantity, QuantityRules};
 
 /// Spaces around signs, which have no meaning.
@@ -32,20 +32,20 @@ static DENIED: LazyLock<Option<Regex>> =
 const OPEN: [&str; 4] = ["...", "…", "\\ldots", "\\dots"];
 
 /// Compares texts without regard to case, white space and the punctuation around them.
-pub(super) fn texts(expected: &str, found: &str) -> Verdict {
+pub(super) fn texts(expected: &str, found: &str) -> Correctness {
     let stated = CUE.as_ref().map_or(found.into(), |cue| cue.replace(found, ""));
     let (expected, found) = (comparable(expected), comparable(&stated));
     if expected.is_empty() || found.is_empty() {
-        return Verdict::Unknown;
+        return Correctness::Unknown;
     }
     if expected == found {
-        return Verdict::Correct;
+        return Correctness::Correct;
     }
     // If one contains the other, they may mean the same or the opposite.
     let (expected, found) = (spaced_words(&expected), spaced_words(&found));
     match found.contains(&expected) || expected.contains(&found) {
-        true => Verdict::Unknown,
-        false => Verdict::Wrong,
+        true => Correctness::Unknown,
+        false => Correctness::Wrong,
     }
 }
 
@@ -70,11 +70,11 @@ pub(super) fn is_same_formula(expected: &str, found: &str) -> bool {
 }
 
 /// Compares the letters of choices.
-pub(super) fn choices(expected: &str, found: &str) -> Verdict {
+pub(super) fn choices(expected: &str, found: &str) -> Correctness {
     match (choice(expected), choice(found)) {
-        (Some(expected), Some(found)) if expected == found => Verdict::Correct,
-        (Some(_), Some(_)) => Verdict::Wrong,
-        _ => Verdict::Unknown,
+        (Some(expected), Some(found)) if expected == found => Correctness::Correct,
+        (Some(_), Some(_)) => Correctness::Wrong,
+        _ => Correctness::Unknown,
     }
 }
 
@@ -98,30 +98,30 @@ fn choice(text: &str) -> Option<char> {
 }
 
 /// Compares sets, whose elements are numbers or texts in any order.
-pub(super) fn sets(expected: &[String], found: &[String], rules: &QuantityRules) -> Verdict {
+pub(super) fn sets(expected: &[String], found: &[String], rules: &QuantityRules) -> Correctness {
     let is_open = found.iter().any(|one| OPEN.iter().any(|sign| one.contains(sign)));
     if expected.is_empty() || found.is_empty() || is_open {
-        return Verdict::Unknown;
+        return Correctness::Unknown;
     }
     let element = |one: &String, other: &String| match (
         Quantity::whole(value(one), rules.decimal),
         Quantity::whole(value(other), rules.decimal),
     ) {
         (Some(one), Some(other)) => rules.compare(&one, &other),
-        _ if comparable(value(one)) == comparable(value(other)) => Verdict::Correct,
-        _ => Verdict::Wrong,
+        _ if comparable(value(one)) == comparable(value(other)) => Correctness::Correct,
+        _ => Correctness::Wrong,
     };
-    let covers = |these: &[String], those: &[String], least: fn(Verdict) -> bool| {
+    let covers = |these: &[String], those: &[String], least: fn(Correctness) -> bool| {
         these.iter().all(|one| those.iter().any(|other| least(element(one, other))))
     };
-    let equal = |least: fn(Verdict) -> bool| {
+    let equal = |least: fn(Correctness) -> bool| {
         covers(expected, found, least)
             && found.iter().all(|one| expected.iter().any(|other| least(element(other, one))))
     };
-    if equal(|verdict| verdict == Verdict::Correct) {
-        return Verdict::Correct;
+    if equal(|verdict| verdict == Correctness::Correct) {
+        return Correctness::Correct;
     }
-    if equal(|verdict| verdict != Verdict::Wrong) { Verdict::Unknown } else { Verdict::Wrong }
+    if equal(|verdict| verdict != Correctness::Wrong) { Correctness::Unknown } else { Correctness::Wrong }
 }
 
 /// The value of `x = 5`.

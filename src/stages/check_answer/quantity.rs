@@ -5,7 +5,7 @@
 
 use num_rational::BigRational;
 
-use super::Verdict;
+use super::Correctness;
 use super::units::{self, MONEY};
 use super::words::{
     CUE, DENIED, FUNCTION_WORDS, JOINED, NO_UNITS, PERCENT, SHORT_UNIT, UNCERTAIN_MULTIPLIER, UNIT_WORDS,
@@ -175,7 +175,7 @@ fn next_number(text: &str, decimal: DecimalSign) -> Option<Numeral> {
 
 impl QuantityRules {
     /// Whether the quantity that was found is the expected one.
-    pub(super) fn compare(&self, expected: &Quantity, found: &Quantity) -> Verdict {
+    pub(super) fn compare(&self, expected: &Quantity, found: &Quantity) -> Correctness {
         let (expected, found) = (self.with_default_unit(expected), self.with_default_unit(found));
         if expected.is_percent != found.is_percent {
             return self.compare_percent(&expected, &found);
@@ -194,7 +194,7 @@ impl QuantityRules {
             (Some((one, size)), Some((other, found_size))) if one == other => {
                 self.compare_scaled(&expected, &found, &size, &found_size)
             }
-            (Some(_), Some(_)) => Verdict::Wrong,
+            (Some(_), Some(_)) => Correctness::Wrong,
             _ => self.compare_scaled(&expected, &found, &whole(1), &whole(1)).at_most_unknown(),
         }
     }
@@ -213,12 +213,14 @@ impl QuantityRules {
     }
 
     /// Compares a percentage with a number: 50% is 0.5. Whether 50 means 50% is unknown.
-    fn compare_percent(&self, expected: &Quantity, found: &Quantity) -> Verdict {
+    fn compare_percent(&self, expected: &Quantity, found: &Quantity) -> Correctness {
         let percent = |is_percent: bool| if is_percent { whole(1) / whole(100) } else { whole(1) };
         let verdict =
             self.compare_scaled(expected, found, &percent(expected.is_percent), &percent(found.is_percent));
         match verdict {
-            Verdict::Wrong => self.compare_scaled(expected, found, &whole(1), &whole(1)).at_most_unknown(),
+            Correctness::Wrong => {
+                self.compare_scaled(expected, found, &whole(1), &whole(1)).at_most_unknown()
+            }
             other => other,
         }
     }
@@ -230,7 +232,7 @@ impl QuantityRules {
         found: &Quantity,
         expected_size: &BigRational,
         found_size: &BigRational,
-    ) -> Verdict {
+    ) -> Correctness {
         let tolerance = self.tolerance.clone().unwrap_or_else(|| whole(0)) * expected_size;
         let are_equal = |one: &BigRational, other: &BigRational| {
             let (one, other) = (one * expected_size, other * found_size);
@@ -238,7 +240,7 @@ impl QuantityRules {
             apart <= tolerance
         };
         if are_equal(&expected.value, &found.value) {
-            return Verdict::Correct;
+            return Correctness::Correct;
         }
         let expected = [Some(&expected.value), expected.other.as_ref()];
         let found = [Some(&found.value), found.other.as_ref()];
@@ -246,6 +248,6 @@ impl QuantityRules {
             .into_iter()
             .flatten()
             .any(|one| found.into_iter().flatten().any(|other| are_equal(one, other)));
-        if could_be { Verdict::Unknown } else { Verdict::Wrong }
+        if could_be { Correctness::Unknown } else { Correctness::Wrong }
     }
 }

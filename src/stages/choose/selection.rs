@@ -23,24 +23,24 @@ pub(super) struct Selector<'a> {
 }
 
 /// The selected elements, by index.
-pub(super) enum Selection {
+pub(super) enum ElementSelection {
     Taken {
         chosen: Vec<usize>,
         rejected: Option<usize>,
-        vote: Option<Vote>,
+        vote: Option<VoteCount>,
     },
     /// None; the record is dropped for this reason.
     Dropped(&'static str),
 }
 
 /// The result of a vote.
-pub(super) struct Vote {
+pub(super) struct VoteCount {
     answer: Value,
     count: usize,
     of: usize,
 }
 
-impl Vote {
+impl VoteCount {
     pub(super) fn to_json(&self) -> Value {
         let share = self.count as f64 / self.of as f64;
         json!({"answer": self.answer, "count": self.count, "of": self.of, "share": share})
@@ -51,7 +51,7 @@ impl Vote {
 type Valued = (usize, BigRational);
 
 impl Selector<'_> {
-    pub(super) fn select(mut self) -> Result<Selection, StageError> {
+    pub(super) fn select(mut self) -> Result<ElementSelection, StageError> {
         match self.options.take {
             Take::Random => Ok(self.any()),
             Take::Vote => Ok(self.majority()),
@@ -62,20 +62,20 @@ impl Selector<'_> {
         }
     }
 
-    fn any(&mut self) -> Selection {
+    fn any(&mut self) -> ElementSelection {
         match self.elements.len() {
-            0 => Selection::Dropped("no_candidates"),
+            0 => ElementSelection::Dropped("no_candidates"),
             count => taken(vec![self.rng.random_range(0..count)]),
         }
     }
 
-    fn first(&mut self, count: usize, highest_first: bool) -> Result<Selection, StageError> {
+    fn first(&mut self, count: usize, highest_first: bool) -> Result<ElementSelection, StageError> {
         let ranked = self.ranked(highest_first)?;
         if ranked.is_empty() {
-            return Ok(Selection::Dropped("no_candidates"));
+            return Ok(ElementSelection::Dropped("no_candidates"));
         }
         if self.is_undecided(&ranked, count) {
-            return Ok(Selection::Dropped("tie"));
+            return Ok(ElementSelection::Dropped("tie"));
         }
         Ok(taken(ranked.into_iter().take(count).map(|(index, _)| index).collect()))
     }
@@ -87,9 +87,9 @@ impl Selector<'_> {
     }
 
     /// The best element, and one that is lower by at least the gap and whose text differs.
-    fn pair(&mut self) -> Result<Selection, StageError> {
+    fn pair(&mut self) -> Result<ElementSelection, StageError> {
         let ranked = self.ranked(true)?;
-        let Some((best, highest)) = ranked.first() else { return Ok(Selection::Dropped("no_pair")) };
+        let Some((best, highest)) = ranked.first() else { return Ok(ElementSelection::Dropped("no_pair")) };
         let text = |index: usize| visible_text(&self.elements[index], self.options.text_key());
         let chosen_text = text(*best)?;
         let mut others = Vec::with_capacity(ranked.len());
@@ -105,7 +105,7 @@ impl Selector<'_> {
         let has_lower = !others.is_empty();
         others.retain(|(_, value)| highest - value >= gap);
         if others.is_empty() {
-            return Ok(Selection::Dropped(match (has_others, has_lower) {
+            return Ok(ElementSelection::Dropped(match (has_others, has_lower) {
                 (false, _) => "no_pair",
                 (true, false) => "tie",
                 (true, true) => "min_gap",
@@ -114,18 +114,18 @@ impl Selector<'_> {
         // The lowest first; equal ones keep the order that was drawn.
         others.sort_by(|a, b| a.1.cmp(&b.1));
         if is_tied && self.options.ties() == Ties::Drop {
-            return Ok(Selection::Dropped("tie"));
+            return Ok(ElementSelection::Dropped("tie"));
         }
         let at = match self.options.rejected.unwrap_or_default() {
-            Rejected::Worst if self.is_undecided(&others, 1) => return Ok(Selection::Dropped("tie")),
+            Rejected::Worst if self.is_undecided(&others, 1) => return Ok(ElementSelection::Dropped("tie")),
             Rejected::Worst => 0,
             Rejected::Random => self.rng.random_range(0..others.len()),
         };
-        Ok(Selection::Taken { chosen: vec![*best], rejected: Some(others[at].0), vote: None })
+        Ok(ElementSelection::Taken { chosen: vec![*best], rejected: Some(others[at].0), vote: None })
     }
 
     /// The answer that most elements have.
-    fn majority(&mut self) -> Selection {
+    fn majority(&mut self) -> ElementSelection {
         let mut answers: Vec<(String, usize, usize)> = Vec::new();
         for (index, value) in self.values.iter().enumerate() {
             let Some(answer) = answer_key(value) else { continue };
@@ -136,17 +136,17 @@ impl Selector<'_> {
         }
         let of = answers.iter().map(|(_, count, _)| count).sum();
         let Some(count) = answers.iter().map(|(_, count, _)| *count).max() else {
-            return Selection::Dropped("no_candidates");
+            return ElementSelection::Dropped("no_candidates");
         };
         answers.retain(|(_, votes, _)| *votes == count);
         let at = match self.options.ties() {
-            Ties::Drop if answers.len() > 1 => return Selection::Dropped("tie"),
+            Ties::Drop if answers.len() > 1 => return ElementSelection::Dropped("tie"),
             Ties::Drop | Ties::First => 0,
             Ties::Random => self.rng.random_range(0..answers.len()),
         };
         let first = answers[at].2;
-        let vote = Vote { answer: self.values[first].clone(), count, of };
-        Selection::Taken { chosen: vec![first], rejected: None, vote: Some(vote) }
+        let vote = VoteCount { answer: self.values[first].clone(), count, of };
+        ElementSelection::Taken { chosen: vec![first], rejected: None, vote: Some(vote) }
     }
 
     /// The elements that have a value, the highest or the lowest first; equal ones in the order of the list or in
@@ -178,8 +178,8 @@ impl Selector<'_> {
     }
 }
 
-fn taken(chosen: Vec<usize>) -> Selection {
-    Selection::Taken { chosen, rejected: None, vote: None }
+fn taken(chosen: Vec<usize>) -> ElementSelection {
+    ElementSelection::Taken { chosen, rejected: None, vote: None }
 }
 
 /// A key that equal answers share; `None` for an element that does not vote.

@@ -107,7 +107,7 @@ impl ForEachBlock for FurtherSamples {
 }
 
 /// Where the question comes from.
-pub(super) enum Question {
+pub(super) enum QuestionSource {
     /// A template, below which the choices are shown.
     Shown(Template),
     /// A field.
@@ -117,7 +117,7 @@ pub(super) enum Question {
 /// Creates each question and reads its answer.
 pub(super) struct ClassifyQuestion {
     pub(super) model: String,
-    pub(super) question: Question,
+    pub(super) question: QuestionSource,
     /// What the model is to answer, in the order in which choices are shown.
     pub(super) answers: Vec<String>,
     pub(super) spellings: Spellings,
@@ -132,11 +132,11 @@ impl Ask for ClassifyQuestion {
 
     fn request(&self, record: &Record) -> Result<ModelRequest, StageError> {
         let messages = match &self.question {
-            Question::Shown(question) => {
+            QuestionSource::Shown(question) => {
                 let question = question.render(record)?;
                 vec![Message::new("user", self.choices.shown_below(&question, is_set(record, "reversed")))]
             }
-            Question::Own(field) => llm::question(record, field)?,
+            QuestionSource::Own(field) => llm::question(record, field)?,
         };
         let mut params = Map::new();
         if is_set(record, "logprobs") {

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::Format;
+use super::CotFormat;
 use crate::nearest::nearest;
 
 /// The library's advice to its callers about a duplicate key, which is removed from messages.
@@ -13,17 +13,17 @@ const ADVICE: &str = ", set DuplicateKeyPolicy in Options if acceptable";
 /// The texts of a cues file.
 #[derive(Debug, Default)]
 pub(super) struct Cues {
-    texts: Vec<(Format, String)>,
+    texts: Vec<(CotFormat, String)>,
 }
 
 impl Cues {
     /// The text for a format, if there is one.
-    pub(super) fn of(&self, format: Format) -> Option<&str> {
+    pub(super) fn of(&self, format: CotFormat) -> Option<&str> {
         self.texts.iter().find(|(of, _)| *of == format).map(|(_, text)| text.as_str())
     }
 
     /// Parses the text of a file that must have a cue for each of `formats`; the error is a list of all problems.
-    pub(super) fn parse(text: &str, formats: &[Format]) -> Result<Self, Vec<String>> {
+    pub(super) fn parse(text: &str, formats: &[CotFormat]) -> Result<Self, Vec<String>> {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         let value: Value = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| vec![format!("not YAML: {}", error.to_string().replace(ADVICE, ""))])?;
@@ -32,7 +32,7 @@ impl Cues {
         };
         let (mut cues, mut problems) = (Self::default(), Vec::new());
         for (name, value) in &entries {
-            match (Format::ALL.into_iter().find(|format| format.name() == name), value.as_str()) {
+            match (CotFormat::ALL.into_iter().find(|format| format.name() == name), value.as_str()) {
                 (None, _) => problems.push(unknown(name)),
                 (Some(_), None) => problems.push(format!("`{name}` is not a text")),
                 (Some(_), Some(text)) if text.trim().is_empty() => {
@@ -54,7 +54,7 @@ impl Cues {
 }
 
 fn unknown(name: &str) -> String {
-    let near = nearest(name, Format::ALL.map(Format::name));
+    let near = nearest(name, CotFormat::ALL.map(CotFormat::name));
     let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     format!("`{name}` is no format{hint}")
 }
@@ -65,23 +65,23 @@ mod tests {
 
     #[test]
     fn the_shipped_file_has_a_text_of_its_own_for_each_format() {
-        let cues = Cues::parse(include_str!("../../../config/reasoning_cues.yaml"), &Format::ALL).unwrap();
-        let texts = Format::ALL.map(|format| cues.of(format).unwrap());
+        let cues = Cues::parse(include_str!("../../../config/reasoning_cues.yaml"), &CotFormat::ALL).unwrap();
+        let texts = CotFormat::ALL.map(|format| cues.of(format).unwrap());
         assert_eq!(texts[0], "Answer directly, without showing your reasoning.");
         assert!(texts.iter().all(|text| text.len() < 80 && text.ends_with('.')), "{texts:?}");
     }
 
     #[test]
     fn texts_are_trimmed_and_those_of_other_formats_may_be_missing() {
-        let cues = Cues::parse("all: |\n  Reason.\n  At length.\n", &[Format::All]).unwrap();
-        assert_eq!((cues.of(Format::All), cues.of(Format::None)), (Some("Reason.\nAt length."), None));
-        assert!(Cues::parse("none: A\nall: B\n", &[Format::All]).is_ok());
+        let cues = Cues::parse("all: |\n  Reason.\n  At length.\n", &[CotFormat::All]).unwrap();
+        assert_eq!((cues.of(CotFormat::All), cues.of(CotFormat::None)), (Some("Reason.\nAt length."), None));
+        assert!(Cues::parse("none: A\nall: B\n", &[CotFormat::All]).is_ok());
     }
 
     #[test]
     fn each_problem_is_reported() {
         let check = |text: &str, expected: &[&str]| {
-            let problems = Cues::parse(text, &[Format::None, Format::All]).unwrap_err();
+            let problems = Cues::parse(text, &[CotFormat::None, CotFormat::All]).unwrap_err();
             assert_eq!(problems.len(), expected.len(), "{problems:?}");
             for (problem, expected) in problems.iter().zip(expected) {
                 assert!(problem.starts_with(expected), "`{problem}` is not `{expected}`");

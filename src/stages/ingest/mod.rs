@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::fields::{declare_fields, declare_origin};
 use self::rows::Rows;
-use self::selection::Selection;
+use self::selection::FileSelection;
 use self::units::IngestSource;
 use super::{Role, StageDescription};
 use crate::formats::Format;
@@ -183,7 +183,7 @@ impl StageConfig for Ingest {
             let message = format!("{delimiter:?} cannot stand between columns");
             context.problem("/delimiter", message).expected("one character of ASCII, no quote or line end");
         }
-        let mut selection = Selection::default();
+        let mut selection = FileSelection::default();
         for (index, path) in self.paths.iter().enumerate() {
             let at = format!("/paths/{index}");
             if let Some(pattern) = context.render(&at, path) {
@@ -197,7 +197,7 @@ impl StageConfig for Ingest {
         if let Some(given) = &self.run {
             return run::build(self, context, given);
         }
-        let mut selection = Selection::default();
+        let mut selection = FileSelection::default();
         for path in &self.paths {
             let pattern = context.render(path)?;
             let matched = files::matching(&pattern, &self.skip_folders).map_err(BuildError::Other)?;
@@ -219,7 +219,13 @@ impl Ingest {
     }
 
     /// Reports what is wrong with one rendered path, and declares the fields of its records.
-    fn check_path(&self, context: &mut CheckContext<'_>, at: &str, pattern: &str, selection: &mut Selection) {
+    fn check_path(
+        &self,
+        context: &mut CheckContext<'_>,
+        at: &str,
+        pattern: &str,
+        selection: &mut FileSelection,
+    ) {
         let matched = match files::matching(pattern, &self.skip_folders) {
             Ok(matched) => matched,
             Err(message) => {
@@ -286,7 +292,7 @@ impl Ingest {
     }
 
     /// Reports which files are left out, and which cannot be read.
-    fn report_selection(&self, context: &mut CheckContext<'_>, mut selection: Selection) {
+    fn report_selection(&self, context: &mut CheckContext<'_>, mut selection: FileSelection) {
         const SHOWN: usize = 3;
         let left_out = selection.left_out();
         if !left_out.kinds.is_empty() || !left_out.folders.is_empty() {

@@ -9,7 +9,7 @@ use crate::stage::LeftOut;
 
 /// The result of all paths together.
 #[derive(Debug, Default)]
-pub(super) struct Selection {
+pub(super) struct FileSelection {
     /// The files; without duplicates after `left_out`.
     pub(super) found: Vec<FileResult>,
     others: BTreeSet<String>,
@@ -18,7 +18,7 @@ pub(super) struct Selection {
     pub(super) unreadable: Vec<(String, String)>,
 }
 
-impl Selection {
+impl FileSelection {
     /// Adds the result of one path, and returns its files. Matches whose extension is unknown are left out if
     /// others can be read.
     pub(super) fn add(&mut self, config: &Ingest, pattern: &str, matched: GlobMatches) -> Vec<FileResult> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::files::FileResult;
 use super::rows::{Fields, Rows};
-use super::selection::Selection;
+use super::selection::FileSelection;
 use super::{Ingest, IngestFormat, document};
 use crate::record::Record;
 use crate::stage::{LeftOut, Source, SourceFailure, SourceUnit};
@@ -21,7 +21,7 @@ pub(super) struct IngestSource {
 }
 
 impl IngestSource {
-    pub(super) fn new(mut selection: Selection, config: Ingest) -> Self {
+    pub(super) fn new(mut selection: FileSelection, config: Ingest) -> Self {
         let left_out = selection.left_out();
         let found = selection.found;
         let is_rows = |found: &FileResult| {

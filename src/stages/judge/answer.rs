@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::judgement::{Preference, PreferenceOutcome, Rating, RatingOutcome};
 use super::prompt::ANSWER;
 use super::questions::{Aspect, QuestionPlan};
-use super::{JUDGING, Mode};
+use super::{JUDGING, JudgeMode};
 use crate::llm::answer_json::{self, ExtractError, SchemaMatch};
 use crate::llm::answer_schema::AnswerSchema;
 use crate::record::Record;
@@ -60,7 +60,7 @@ fn schema(plan: &QuestionPlan, rating: &dyn Fn(Option<&Aspect>) -> Value) -> Val
         let required: Vec<String> = properties.keys().cloned().collect();
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     };
-    if plan.mode == Mode::Pairwise {
+    if plan.mode == JudgeMode::Pairwise {
         let preferred = json!({"enum": [1, 2, TIE]});
         return object(Map::from_iter([(REASON.to_owned(), text), (PREFERRED.to_owned(), preferred)]));
     }
@@ -130,8 +130,8 @@ impl AnswerParser for RatingParser {
 
     fn store(&self, record: &mut Record, value: Value) -> Result<(), AnswerError> {
         let answered = match self.plan.mode {
-            Mode::Pairwise => to_json(&preference(&value)),
-            Mode::Rate => to_json(&self.ratings(record, &value)?),
+            JudgeMode::Pairwise => to_json(&preference(&value)),
+            JudgeMode::Rate => to_json(&self.ratings(record, &value)?),
         };
         record.set(ANSWERED, answered);
         Ok(())

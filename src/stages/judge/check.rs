@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::answer::TAKEN;
-use super::{JUDGEMENT, JUDGING, Judge, Mode, Order, PREFERRED, RATINGS, REASONS, SCORE, preferred, score};
+use super::{
+    CandidateOrder, JUDGEMENT, JUDGING, Judge, JudgeMode, PREFERRED, RATINGS, REASONS, SCORE, preferred,
+    score,
+};
 use crate::nearest::one_of;
 use crate::pipeline::{CheckContext, FieldType, RESERVED_PARAMS};
 
@@ -56,7 +59,7 @@ impl Judge {
                 }
             }
         }
-        if aspects.is_empty() && self.mode == Mode::Rate {
+        if aspects.is_empty() && self.mode == JudgeMode::Rate {
             let problem =
                 context.problem("", "nothing is rated: there are neither `aspects` nor `aspects_file`");
             problem.expected("`aspects`: a name and a rubric for each");
@@ -91,13 +94,13 @@ impl Judge {
                     .on_key()
                     .hint("`of` names a list of candidates");
             }
-            if self.mode == Mode::Pairwise {
+            if self.mode == JudgeMode::Pairwise {
                 context
                     .problem("/mode", "`pairwise` compares two candidates")
                     .hint("name their list with `of`");
             }
         }
-        if self.mode == Mode::Pairwise {
+        if self.mode == JudgeMode::Pairwise {
             let given = [
                 ("scale", self.scale.is_some()),
                 ("not_applicable", !self.not_applicable.is_empty()),
@@ -127,7 +130,7 @@ impl Judge {
                 .problem("/votes", format!("found the number `{}`", self.votes))
                 .expected(format!("a number from 1 to {MOST_VOTES}"));
         }
-        let same_order = self.of.is_none() || self.order == Some(Order::Given);
+        let same_order = self.of.is_none() || self.order == Some(CandidateOrder::Given);
         let declared = context.models.get(&self.model).and_then(|model| model.params.get("temperature"));
         let temperature = self.params.get("temperature").or(declared).and_then(Value::as_f64);
         if self.votes > 1 && same_order && temperature == Some(0.0) {
@@ -202,8 +205,8 @@ impl Judge {
             (SCORE, score()),
         ];
         match (&self.of, self.mode) {
-            (Some(_), Mode::Pairwise) => context.makes_as(PREFERRED, preferred()),
-            (Some(of), Mode::Rate) => {
+            (Some(_), JudgeMode::Pairwise) => context.makes_as(PREFERRED, preferred()),
+            (Some(of), JudgeMode::Rate) => {
                 let mut rated = match candidate.is_object() {
                     true => candidate,
                     false if candidate.is_text() => FieldType::object_of(

@@ -14,7 +14,7 @@ use super::judgement::{
     JudgedBy, JudgedQuestion, Judgement, Preference, PreferenceOutcome, Rating, RatingOutcome, Vote,
 };
 use super::questions::{PlannedQuestion, QuestionPlan, error};
-use super::{Mode, PREFERRED, RATINGS, REASONS, SCORE};
+use super::{JudgeMode, PREFERRED, RATINGS, REASONS, SCORE};
 use crate::record::Record;
 use crate::stage::{StageError, Transform, TransformOutput};
 
@@ -36,13 +36,13 @@ impl Transform for JudgementFolder {
             return Err(error(message));
         }
         let questions = match self.plan.mode {
-            Mode::Rate => ratings(&planned, &answers),
-            Mode::Pairwise => preferences(&planned, &answers),
+            JudgeMode::Rate => ratings(&planned, &answers),
+            JudgeMode::Pairwise => preferences(&planned, &answers),
         };
         let mut judgement = self.judgement(record, questions);
         match self.plan.mode {
-            Mode::Rate => self.set_ratings(record, count, &judgement)?,
-            Mode::Pairwise => {
+            JudgeMode::Rate => self.set_ratings(record, count, &judgement)?,
+            JudgeMode::Pairwise => {
                 judgement.votes = votes(&judgement.questions);
                 let preferred = preferred(&judgement.votes).map(|position| self.index_of(record, position));
                 record.set(PREFERRED, preferred);
@@ -99,8 +99,8 @@ fn preferences(planned: &[PlannedQuestion<'_>], answers: &BTreeMap<u64, &Value>)
 impl JudgementFolder {
     fn judgement(&self, record: &Record, questions: Vec<JudgedQuestion>) -> Judgement {
         let (judged, scale) = match self.plan.mode {
-            Mode::Rate => (JudgedBy::Rating, Some(self.plan.scale)),
-            Mode::Pairwise => (JudgedBy::Preference, None),
+            JudgeMode::Rate => (JudgedBy::Rating, Some(self.plan.scale)),
+            JudgeMode::Pairwise => (JudgedBy::Preference, None),
         };
         Judgement {
             judged,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{JUDGING, Mode};
+use super::{JUDGING, JudgeMode};
 use crate::llm::{Completion, Message, ModelRequest};
 use crate::record::Record;
 use crate::stage::{Ask, StageError};
@@ -15,10 +15,10 @@ pub(super) const ANSWER: &str = "judging_answer";
 pub(super) const SYSTEM: &str = include_str!("prompts/system.j2");
 
 /// The built-in user message.
-pub(super) fn of_mode(mode: Mode) -> &'static str {
+pub(super) fn of_mode(mode: JudgeMode) -> &'static str {
     match mode {
-        Mode::Rate => include_str!("prompts/rate.j2"),
-        Mode::Pairwise => include_str!("prompts/pairwise.j2"),
+        JudgeMode::Rate => include_str!("prompts/rate.j2"),
+        JudgeMode::Pairwise => include_str!("prompts/pairwise.j2"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
-use super::{JUDGING, Mode, Order};
+use super::{CandidateOrder, JUDGING, JudgeMode};
 use crate::draw::Draws;
 use crate::record::Record;
 use crate::stage::{Collect, ForEachBlock, StageError};
@@ -26,8 +26,8 @@ pub(super) struct QuestionPlan {
     pub(super) aspects: Vec<Aspect>,
     /// The lowest and the highest rating.
     pub(super) scale: (i64, i64),
-    pub(super) mode: Mode,
-    pub(super) order: Order,
+    pub(super) mode: JudgeMode,
+    pub(super) order: CandidateOrder,
     pub(super) votes: u32,
     pub(super) separate: bool,
     pub(super) draws: Draws,
@@ -64,12 +64,12 @@ impl QuestionPlan {
         for vote in 0..self.votes {
             for (group, aspects) in groups.iter().enumerate() {
                 let mut slots: Vec<usize> = (0..count).collect();
-                if self.order != Order::Given {
+                if self.order != CandidateOrder::Given {
                     slots.shuffle(&mut self.draws.rng("order", format!("{id} {vote} {group}")));
                 }
                 let reversed = slots.iter().rev().copied().collect();
                 questions.push(PlannedQuestion { vote, slots, aspects });
-                if self.order == Order::Both && count > 1 {
+                if self.order == CandidateOrder::Both && count > 1 {
                     questions.push(PlannedQuestion { vote, slots: reversed, aspects });
                 }
             }
@@ -97,7 +97,7 @@ impl QuestionPlan {
             return Ok(vec![text.ok_or_else(|| error(format!("`{}` is no text", self.text)))?]);
         };
         let list = candidates(record, of)?;
-        if self.mode == Mode::Pairwise && list.len() != 2 {
+        if self.mode == JudgeMode::Pairwise && list.len() != 2 {
             return Err(error(format!("`{of}` has {} candidates; `pairwise` compares two", list.len())));
         }
         let mut texts = Vec::with_capacity(list.len());
@@ -160,7 +160,7 @@ impl ForEachBlock for Questions {
 
 /// The form of the answer, as shown to the model.
 fn form(plan: &QuestionPlan, question: &PlannedQuestion<'_>) -> String {
-    if plan.mode == Mode::Pairwise {
+    if plan.mode == JudgeMode::Pairwise {
         return r#"{"reason": "...", "preferred": 1, 2 or "tie"}"#.to_owned();
     }
     let (low, high) = plan.scale;

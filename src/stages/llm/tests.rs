@@ -15,7 +15,7 @@ fn builder() -> RequestBuilder {
         output: output(),
         params: Map::from_iter([("temperature".to_owned(), json!(0.2))]),
         tools: Some("tools".into()),
-        keep: vec![Keep::Logprobs, Keep::Choices, Keep::FinishReason],
+        keep: vec![KeptPart::Logprobs, KeptPart::Choices, KeptPart::FinishReason],
     }
 }
 

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::SampleInjections;
 use super::drawn::{Draw, Law};
 use super::entries::folded;
-use super::files::Folder;
+use super::files::InjectionFolder;
 use super::groups;
 use super::length::Length;
-use super::sampler::{Attribute, AttributeKind, Sampler, SingleValue};
+use super::sampler::{AttributeKind, SampledAttribute, Sampler, SingleValue};
 use super::settings::AttributeSettings;
 use super::settle;
 use super::tables;
@@ -91,7 +91,7 @@ pub(super) fn assemble(
     draws: Draws,
 ) -> Assembled {
     let mut wrong = Vec::new();
-    let folder = paths.folder.as_deref().map(Folder::read).unwrap_or_default();
+    let folder = paths.folder.as_deref().map(InjectionFolder::read).unwrap_or_default();
     wrong.extend(folder.problems.into_iter().map(|problem| SettingProblem::new("/folder", problem)));
     let mut files = folder.files;
     let mut kinds = BTreeMap::new();
@@ -122,7 +122,7 @@ pub(super) fn assemble(
             Err(problem) => wrong.push(problem),
         }
     }
-    let attributes = kinds.into_iter().map(|(name, kind)| Attribute { name, kind }).collect();
+    let attributes = kinds.into_iter().map(|(name, kind)| SampledAttribute { name, kind }).collect();
     let length = length(paths, &mut files, &mut wrong);
     let mut sampler = Sampler { attributes, groups: Vec::new(), length, draws };
     if wrong.is_empty() {

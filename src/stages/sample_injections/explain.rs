@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::sampler::{Attribute, AttributeKind, Sampler};
+use super::sampler::{AttributeKind, SampledAttribute, Sampler};
 use super::shares::{Shares, shares};
 use super::weighted::{WeightedValues, text_of};
 use crate::stage::Explanation;
@@ -67,7 +67,7 @@ pub(super) fn explain(sampler: &Sampler, items: Option<u64>) -> Explanation {
     Explanation { lines, data }
 }
 
-fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String {
+fn heading(sampler: &Sampler, attribute: &SampledAttribute, estimated: bool) -> String {
     let mut heading = attribute.name.clone();
     match &attribute.kind {
         AttributeKind::SingleValue(one) => {
@@ -92,7 +92,7 @@ fn heading(sampler: &Sampler, attribute: &Attribute, estimated: bool) -> String 
 /// The joint shares of an attribute and the one it depends on: a row for each value of the latter, with shares in
 /// the order of the attribute's own values.
 fn joint(sampler: &Sampler, on: usize, rows: Option<&Vec<Vec<f64>>>) -> Option<Value> {
-    let Attribute { name, kind: AttributeKind::SingleValue(other) } = &sampler.attributes[on] else {
+    let SampledAttribute { name, kind: AttributeKind::SingleValue(other) } = &sampler.attributes[on] else {
         return None;
     };
     let rows = rows?;

@@ -14,7 +14,7 @@ const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "csv"];
 
 /// The contents of a folder.
 #[derive(Debug, Default)]
-pub(super) struct Folder {
+pub(super) struct InjectionFolder {
     /// The attributes by name, each with its file.
     pub(super) attributes: BTreeMap<String, (String, WeightedValues)>,
     /// The injection files, valid or not.
@@ -25,7 +25,7 @@ pub(super) struct Folder {
     pub(super) problems: Vec<String>,
 }
 
-impl Folder {
+impl InjectionFolder {
     /// Reads every injection file of `folder`.
     pub(super) fn read(folder: &str) -> Self {
         let mut read = Self::default();
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     /// The folder made of these files, with its path shown as `@`.
-    fn read(files: &[(&str, &str)]) -> Folder {
+    fn read(files: &[(&str, &str)]) -> InjectionFolder {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = dir.path().join(name);
@@ -98,7 +98,7 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         let root = dir.path().to_str().unwrap();
-        let mut folder = Folder::read(&format!("{root}/"));
+        let mut folder = InjectionFolder::read(&format!("{root}/"));
         for text in folder.files.iter_mut().chain(&mut folder.left_out).chain(&mut folder.problems) {
             *text = text.replace(root, "@");
         }
@@ -156,6 +156,6 @@ mod tests {
             read(&[("a.txt", "")]).problems,
             ["`@/` has no injection file (`.json`, `.yaml` or `.csv`)"]
         );
-        assert!(Folder::read("no/such/folder").problems[0].starts_with("cannot read the folder"));
+        assert!(InjectionFolder::read("no/such/folder").problems[0].starts_with("cannot read the folder"));
     }
 }

@@ -21,7 +21,7 @@ const TRIES: usize = 100_000;
 #[derive(Debug, Clone)]
 pub(super) struct Sampler {
     /// By name.
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) attributes: Vec<SampledAttribute>,
     /// The attributes with a single value, each after the one it depends on.
     pub(super) groups: Vec<Group>,
     pub(super) length: Option<Length>,
@@ -30,7 +30,7 @@ pub(super) struct Sampler {
 
 /// One attribute.
 #[derive(Debug, Clone)]
-pub(super) struct Attribute {
+pub(super) struct SampledAttribute {
     pub(super) name: String,
     pub(super) kind: AttributeKind,
 }
@@ -127,7 +127,7 @@ impl Sampler {
         key: &str,
         attempt: usize,
     ) -> Result<usize, StageError> {
-        let Attribute { name, kind: AttributeKind::SingleValue(one) } = &self.attributes[place] else {
+        let SampledAttribute { name, kind: AttributeKind::SingleValue(one) } = &self.attributes[place] else {
             return Ok(0);
         };
         if let Some(quota) = &one.quota {
@@ -141,7 +141,13 @@ impl Sampler {
         Ok(one.scores(chosen).choose(self.draws.fraction(&name, key)))
     }
 
-    fn several(&self, attribute: &Attribute, values: &WeightedValues, count: usize, key: &str) -> Value {
+    fn several(
+        &self,
+        attribute: &SampledAttribute,
+        values: &WeightedValues,
+        count: usize,
+        key: &str,
+    ) -> Value {
         let mut round = 0;
         let fraction = || {
             round += 1;

@@ -8,7 +8,7 @@ use super::SampleInjections;
 use super::assemble::{SettingProblem, inside};
 use super::entries::folded;
 use super::quota::Quota;
-use super::sampler::{Attribute, AttributeKind, ConditionalScores, Sampler};
+use super::sampler::{AttributeKind, ConditionalScores, SampledAttribute, Sampler};
 use super::settings::ScoresByValue;
 use super::weighted::Scores;
 
@@ -63,7 +63,7 @@ fn settle_quota(
 }
 
 fn settle_sample(sampler: &mut Sampler, place: usize, count: usize, at: &str) -> Result<(), SettingProblem> {
-    let Attribute { name, kind } = &mut sampler.attributes[place];
+    let SampledAttribute { name, kind } = &mut sampler.attributes[place];
     let AttributeKind::SingleValue(one) = kind else { return Err(no_list(at, name)) };
     let drawable = one.values.scores().shares().iter().filter(|share| **share > 0.0).count();
     if count == 0 || count > drawable {

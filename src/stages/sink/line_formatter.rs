@@ -39,7 +39,7 @@ pub(super) struct LineFormatter {
     pub(super) array: Option<ArrayFile>,
 }
 
-impl stage::Sink for LineFormatter {
+impl stage::LineSink for LineFormatter {
     fn path(&self) -> &str {
         &self.path
     }

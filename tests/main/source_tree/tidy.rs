@@ -1,6 +1,7 @@
 //! Rules of the source tree that no lint checks: file sizes, module docs, meaningful names, no panics outside tests, and
 //! docs that name only existing files and tests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The most lines a source file has.
@@ -10,6 +11,9 @@ const LONGER: &[(&str, &str)] = &[];
 /// Names that say nothing of what is in a file.
 const EMPTY_NAMES: &[&str] =
     &["util", "utils", "common", "helper", "helpers", "misc", "manager", "imp", "impl"];
+
+/// Types that are declared once for each platform.
+const BY_PLATFORM: &[&str] = &["FileId"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -84,8 +88,40 @@ fn every_name_says_something() {
 /// The part of a file that is not its tests: a block of tests stands last, marked by `#[cfg(test)]`.
 fn without_tests<'a>(name: &str, text: &'a str) -> &'a str {
     let of_tests = name.ends_with("/tests.rs") || name.contains("/tests/");
-    let end = text.find("#[cfg(test)]\nmod ").or_else(|| text.find("#[cfg(test)]\npub(crate) mod "));
-    if of_tests { "" } else { &text[..end.unwrap_or(text.len())] }
+    let is_block = |(at, mark): &(usize, &str)| {
+        let line = text[at + mark.len()..].lines().next().unwrap_or_default();
+        line.contains("mod ") && line.ends_with('{')
+    };
+    let block = text.match_indices("#[cfg(test)]\n").find(is_block);
+    if of_tests { "" } else { &text[..block.map_or(text.len(), |(at, _)| at)] }
+}
+
+#[test]
+fn every_type_has_a_name_of_its_own() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, text) in sources(&["src"]) {
+        for line in without_tests(&name, &text).lines() {
+            if let Some(declared) = declared_type(line) {
+                files.entry(declared.to_owned()).or_default().push(name.clone());
+            }
+        }
+    }
+    assert!(files.len() > 700, "{} types", files.len());
+    let wrong: Vec<String> = files
+        .iter()
+        .filter(|(name, files)| files.len() > 1 && !BY_PLATFORM.contains(&name.as_str()))
+        .map(|(name, files)| format!("`{name}` is declared in {}", files.join(", ")))
+        .collect();
+    none(&wrong);
+}
+
+/// The name of the type that a line declares, outside of any block.
+fn declared_type(line: &str) -> Option<&str> {
+    let public = line.strip_prefix("pub").map(|rest| rest.split_once(' ').map_or(rest, |(_, rest)| rest));
+    let declaration = public.unwrap_or(line);
+    let name =
+        ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| declaration.strip_prefix(word))?;
+    name.split(|char: char| !char.is_alphanumeric()).next()
 }
 
 #[test]
