@@ -78,7 +78,7 @@ impl Script {
     pub(crate) fn into_answer(self) -> Answer {
         let start = Instant::now();
         let used: Vec<AtomicUsize> = self.rules.iter().map(|_| AtomicUsize::new(0)).collect();
-        let chance = Mutex::new(ChaCha8Rng::seed_from_u64(0));
+        let rng = Mutex::new(ChaCha8Rng::seed_from_u64(0));
         Box::new(move |question| {
             for (index, rule) in self.rules.iter().enumerate() {
                 let since = question.at.saturating_duration_since(start).as_secs_f64();
@@ -86,7 +86,7 @@ impl Script {
                     continue;
                 }
                 if let Some(share) = rule.when.share
-                    && !chance.lock().unwrap().random_bool(share)
+                    && !rng.lock().unwrap().random_bool(share)
                 {
                     continue;
                 }

@@ -113,7 +113,7 @@ async fn endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
     for seed in 0..20 {
         let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
         // For each endpoint and each quarter of a minute: up, refusing, or hanging; up at the end.
-        let weather: Vec<Vec<u8>> =
+        let faults: Vec<Vec<u8>> =
             (0..3).map(|_| (0..20).map(|_| rng.random_range(0..3)).collect()).collect();
         let endpoints = endpoints(3, Concurrency::Fixed(16));
         let start = Instant::now();
@@ -122,7 +122,7 @@ async fn endpoints_that_stop_hang_and_start_at_random_lose_nothing() {
                 let mut lease = endpoints.acquire(EndpointPreference::default()).await;
                 lease.mark_sent();
                 let quarter = start.elapsed().as_secs() as usize / 15;
-                let now = weather[lease.index].get(quarter).copied().unwrap_or(0);
+                let now = faults[lease.index].get(quarter).copied().unwrap_or(0);
                 // A hang ends by the time limit.
                 let seconds = [0.2, 0.01, 5.0][now as usize];
                 tokio::time::sleep(Duration::from_secs_f64(seconds)).await;

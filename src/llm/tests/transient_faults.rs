@@ -104,7 +104,7 @@ async fn all_faults_together_delay_few_and_lose_none() {
         let last = median(async |seed| finish(bad, seed).await[1499]).await;
         assert!(
             most <= 4.0 * clear,
-            "{concurrency:?}: 99 % after {most} s, in clear weather all after {clear} s"
+            "{concurrency:?}: 99 % after {most} s, without faults all after {clear} s"
         );
         assert!(last <= 30.0, "{concurrency:?}: all after {last} s");
     }

@@ -104,16 +104,16 @@ impl FaultyDisk {
     /// Returns the disk after a power loss.
     pub(crate) fn after_power_loss(&self, seed: u64) -> Self {
         let state = self.state.lock().unwrap();
-        let mut chance = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut files = BTreeMap::new();
         let names: Vec<&PathBuf> = state.present.keys().chain(state.durable.keys()).collect();
         for name in names {
             let (present, durable) = (state.present.get(name), state.durable.get(name));
             let same = matches!((present, durable), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
             // A change of a name that was not synced is either kept or undone.
-            let kept = if same || chance.random_bool(0.5) { present } else { durable };
+            let kept = if same || rng.random_bool(0.5) { present } else { durable };
             if let Some(bytes) = kept {
-                let left = left_of(&bytes.lock().unwrap(), &mut chance);
+                let left = left_of(&bytes.lock().unwrap(), &mut rng);
                 files.insert(name.clone(), Arc::new(Mutex::new(left)));
             }
         }
@@ -201,19 +201,19 @@ impl FaultyDisk {
     }
 }
 
-fn left_of(bytes: &Bytes, chance: &mut ChaCha8Rng) -> Bytes {
+fn left_of(bytes: &Bytes, rng: &mut ChaCha8Rng) -> Bytes {
     let (present, durable) = (&bytes.present, &bytes.durable);
     let mut left = durable.clone();
     if present.len() > durable.len() && present.starts_with(durable) {
         let pending = &present[durable.len()..];
-        let kept = chance.random_range(0..=pending.len());
-        match chance.random_range(0..4) {
+        let kept = rng.random_range(0..=pending.len());
+        match rng.random_range(0..4) {
             0 => {}
             1 => left.extend_from_slice(pending),
             2 => left.extend_from_slice(&pending[..kept]),
-            _ => left.extend(pending[..kept].iter().map(|_| chance.random::<u8>())),
+            _ => left.extend(pending[..kept].iter().map(|_| rng.random::<u8>())),
         }
-    } else if present != durable && chance.random_bool(0.5) {
+    } else if present != durable && rng.random_bool(0.5) {
         left.clone_from(present);
     }
     Bytes { present: left.clone(), durable: left }

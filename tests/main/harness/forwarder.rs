@@ -15,12 +15,12 @@ use serde_json::Value;
 pub(crate) struct Forwarder {
     /// The base URL, such as `http://127.0.0.1:40123/v1`.
     pub(crate) url: String,
-    desk: Arc<Desk>,
+    state: Arc<ForwarderState>,
     // Dropped with its tasks and connections.
     _runtime: tokio::runtime::Runtime,
 }
 
-struct Desk {
+struct ForwarderState {
     /// Scheme, host and port of the real server.
     behind: String,
     client: reqwest::Client,
@@ -39,32 +39,33 @@ impl Forwarder {
     /// Starts a proxy in front of the server with the base URL `behind`.
     pub(crate) fn start(behind: &str) -> Self {
         let behind = behind.trim_end_matches('/').trim_end_matches("/v1").to_owned();
-        let desk = Arc::new(Desk { behind, client: reqwest::Client::new(), seen: Mutex::default() });
-        let router = Router::new().fallback(pass_on).with_state(Arc::clone(&desk));
+        let state =
+            Arc::new(ForwarderState { behind, client: reqwest::Client::new(), seen: Mutex::default() });
+        let router = Router::new().fallback(pass_on).with_state(Arc::clone(&state));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, desk, _runtime: runtime }
+        Self { url, state, _runtime: runtime }
     }
 
     /// Returns how often each question was asked.
     pub(crate) fn asked(&self) -> Vec<(Value, usize)> {
-        let seen = self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.state.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.asked.iter().map(|(body, times)| (serde_json::from_slice(body).unwrap(), *times)).collect()
     }
 
     /// Returns how many answers the real server gave.
     pub(crate) fn answered(&self) -> usize {
-        self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner).answered
+        self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).answered
     }
 }
 
-async fn pass_on(State(desk): State<Arc<Desk>>, uri: Uri, body: Bytes) -> Response {
-    let seen = || desk.seen.lock().unwrap_or_else(PoisonError::into_inner);
+async fn pass_on(State(state): State<Arc<ForwarderState>>, uri: Uri, body: Bytes) -> Response {
+    let seen = || state.seen.lock().unwrap_or_else(PoisonError::into_inner);
     *seen().asked.entry(body.to_vec()).or_default() += 1;
-    let request = desk.client.post(format!("{}{}", desk.behind, uri.path())).body(body);
+    let request = state.client.post(format!("{}{}", state.behind, uri.path())).body(body);
     let request = request.header(header::CONTENT_TYPE, "application/json");
     let Ok(response) = request.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
     let status = response.status();
