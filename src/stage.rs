@@ -192,13 +192,13 @@ impl fmt::Display for LeftOut {
             0 => write!(f, "none")?,
             all => write!(f, "{all}: ")?,
         }
-        let mut told: Vec<String> =
+        let mut parts: Vec<String> =
             kinds.iter().take(SHOWN).map(|(kind, count)| format!("{count} {kind}")).collect();
         let others: u64 = kinds.iter().skip(SHOWN).map(|(_, count)| **count).sum();
         if others > 0 {
-            told.push(format!("{others} of other kinds"));
+            parts.push(format!("{others} of other kinds"));
         }
-        write!(f, "{}", told.join(", "))?;
+        write!(f, "{}", parts.join(", "))?;
         if !self.folders.is_empty() {
             let shown: Vec<&str> = self.folders.iter().take(SHOWN).map(String::as_str).collect();
             let more = self.folders.len() - shown.len();

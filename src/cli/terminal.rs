@@ -23,8 +23,8 @@ pub(super) fn width_of_stdout() -> Option<usize> {
     if !stdout.is_terminal() {
         return None;
     }
-    let told = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
-    Some(told.unwrap_or(WIDTH).min(WIDEST))
+    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+    Some(width.unwrap_or(WIDTH).min(WIDEST))
 }
 
 /// Writes text for people to stdout, with terminal control characters escaped. A closed pipe is not an error.

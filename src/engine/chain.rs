@@ -3,7 +3,8 @@
 //! There is a channel only where something waits: before a stage that asks a model or contains one that does, and
 //! after a gate. Each record received from a channel gets a task of its own, which takes it through all stages of the
 //! chain; so a slow answer delays only its own record. If a model answers without waiting, a task takes a few. The
-//! first chain runs in the admission task if nothing waits in it.
+//! first chain runs in the admission task if nothing waits in it. What happens to a record is decided in `execute` and
+//! counted by the ledger, to which chains only report.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ impl ChainInput {
             Self::Chain(chain) => chain.run(records, None).await,
             Self::Channel(sender) => {
                 for record in records {
+                    // Fails only if the chain has ended, which happens when a run is aborted.
                     let _ = sender.send(record).await;
                 }
             }
@@ -84,18 +86,25 @@ pub(super) fn start(
     executor: Executor,
     tasks: &TaskTracker,
 ) -> (ChainInput, Vec<GateStage>) {
-    let mut builder =
-        ChainBuilder { done, ledger, executor: Arc::new(executor), gates: Vec::new(), next: None };
     let mut chains = into_chains(stages);
-    let mut gates = chains.iter().filter(|chain| gate_of(chain).is_some()).count();
+    let gates = chains.iter().filter(|chain| gate_of(chain).is_some()).count();
+    let mut builder = ChainBuilder {
+        done,
+        ledger,
+        executor: Arc::new(executor),
+        tasks,
+        gates: Vec::with_capacity(gates),
+        gates_left: gates,
+        next: None,
+    };
     let first = chains.remove(0);
     let waits = first.first().is_some_and(BuiltStage::awaits_model);
     for stages in chains.into_iter().rev() {
-        builder.spawn(stages, &mut gates, tasks);
+        builder.spawn(stages);
     }
     let entry = match waits {
-        false => ChainInput::Chain(builder.chain(first, &mut gates)),
-        true => ChainInput::Channel(builder.spawn(first, &mut gates, tasks)),
+        false => ChainInput::Chain(builder.chain(first)),
+        true => ChainInput::Channel(builder.spawn(first)),
     };
     builder.gates.reverse();
     (entry, builder.gates)
@@ -106,18 +115,21 @@ struct ChainBuilder<'a> {
     done: &'a Arc<RoaringTreemap>,
     ledger: &'a mpsc::Sender<LedgerEvent>,
     executor: Arc<Executor>,
+    tasks: &'a TaskTracker,
     /// From the last to the first.
     gates: Vec<GateStage>,
+    /// The number of gates that are not built yet, which is also the index of the one built last.
+    gates_left: usize,
     /// The input of the chain that was built last, which is the next one in the pipeline.
     next: Option<mpsc::Sender<InFlightRecord>>,
 }
 
 impl ChainBuilder<'_> {
-    /// Builds a chain whose output is the chain built last; `gates` counts the gates that are still to be built.
-    fn chain(&mut self, stages: Vec<BuiltStage>, gates: &mut usize) -> Arc<Chain> {
+    /// Builds a chain whose output is the chain that was built last, or the gate at its own end.
+    fn chain(&mut self, stages: Vec<BuiltStage>) -> Arc<Chain> {
         let output = match (gate_of(&stages), self.next.take()) {
             (Some((stage, gate)), out) => {
-                *gates -= 1;
+                self.gates_left -= 1;
                 self.gates.push(GateStage {
                     path: Arc::clone(&stage.path),
                     decider: gate.decider(),
@@ -126,7 +138,7 @@ impl ChainBuilder<'_> {
                     out,
                     is_closed: false,
                 });
-                ChainOutput::Gate(*gates)
+                ChainOutput::Gate(self.gates_left)
             }
             (None, Some(next)) => ChainOutput::Next(next),
             (None, None) => ChainOutput::End,
@@ -136,15 +148,10 @@ impl ChainBuilder<'_> {
     }
 
     /// Builds a chain with a channel before it and starts its tasks. Returns the input.
-    fn spawn(
-        &mut self,
-        stages: Vec<BuiltStage>,
-        gates: &mut usize,
-        tasks: &TaskTracker,
-    ) -> mpsc::Sender<InFlightRecord> {
-        let chain = self.chain(stages, gates);
+    fn spawn(&mut self, stages: Vec<BuiltStage>) -> mpsc::Sender<InFlightRecord> {
+        let chain = self.chain(stages);
         let (sender, input) = mpsc::channel(CHANNEL);
-        tasks.spawn(run_tasks(chain, input));
+        self.tasks.spawn(run_tasks(chain, input));
         self.next = Some(sender.clone());
         sender
     }
@@ -228,6 +235,7 @@ impl Chain {
     /// Closes the gate after the chain, if there is one.
     async fn close(&self) {
         if let ChainOutput::Gate(gate) = self.output {
+            // Fails only if the ledger has ended, and the gate with it.
             let _ = self.ledger.send(LedgerEvent::GateClosed { gate }).await;
         }
     }
@@ -318,6 +326,7 @@ impl Chain {
             _ => Some(LedgerEvent::Batch(std::mem::take(events))),
         };
         if let Some(event) = event {
+            // Fails only if the ledger has ended, and with it the run.
             let _ = self.ledger.send(event).await;
         }
     }

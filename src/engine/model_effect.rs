@@ -92,10 +92,10 @@ impl<'a> ModelEffect<'a> {
                     metrics.add_first_token(time);
                 }
                 let (reported, estimated) = completion.usage.or_estimated(self.request, completion);
-                if !completion.usage.is_told() {
+                if !completion.usage.is_reported() {
                     effects.spending.note_without_usage(&self.unit.model_name);
                 }
-                metrics.add_tokens(reported.plus(estimated), completion.usage.is_told());
+                metrics.add_tokens(reported.plus(estimated), completion.usage.is_reported());
             }
             Err(error) => metrics.count_retries(error.attempts),
         }

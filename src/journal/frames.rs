@@ -37,7 +37,7 @@ pub enum LogError {
     /// A frame is damaged although good ones follow it.
     #[error(
         "damaged at byte {offset}: the checksum does not match, and good records follow\n\
-         hint: `synthmill repair` tells which items are affected and sets them to be made again"
+         hint: `synthmill repair` lists which items are affected and sets them to be made again"
     )]
     Damaged {
         /// Offset of the bad frame.
@@ -90,7 +90,7 @@ pub(super) fn header(kind: LogKind, header: LogHeader) -> Vec<u8> {
     bytes
 }
 
-/// Appends a frame to `bytes`; `write` appends its payload.
+/// Appends a frame to `bytes`; `write` appends its payload, which must have 1 to `LONGEST` bytes to be read again.
 pub(super) fn push(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; FRAME]);
@@ -116,6 +116,7 @@ pub(super) fn check_header_since(log: &[u8], kind: LogKind, oldest: u32) -> Resu
     read_header(log, kind).map(|_| Some(version))
 }
 
+/// Checks the magic bytes and the version; returns the version if the header is complete.
 fn check_version(log: &[u8], kind: LogKind, oldest: u32) -> Result<Option<u32>, LogError> {
     let magic = &log[..log.len().min(8)];
     if !kind.magic.starts_with(magic) {
@@ -127,6 +128,7 @@ fn check_version(log: &[u8], kind: LogKind, oldest: u32) -> Result<Option<u32>, 
     }
 }
 
+/// Reads a header whose version is known; fails if its checksum is wrong.
 fn read_header(log: &[u8], kind: LogKind) -> Result<LogHeader, LogError> {
     let first_bytes = log.get(..HEADER).unwrap_or_default();
     let (fields, crc) = first_bytes.split_at(first_bytes.len().saturating_sub(4));
@@ -178,10 +180,13 @@ pub(super) fn salvage(log: &[u8], mut take: impl FnMut(&[u8])) -> Vec<(u64, u64)
     bad
 }
 
+/// The offset of the next good frame from byte `from` on. Tries every byte, which is slow but needed only after damage
+/// or a torn write.
 fn next_good(log: &[u8], from: usize) -> Option<usize> {
     (from..log.len().saturating_sub(FRAME)).find(|at| payload_at(log, *at).is_some())
 }
 
+/// The payload of the frame at `at`; `None` if there is no good frame.
 fn payload_at(log: &[u8], at: usize) -> Option<&[u8]> {
     let length = read_u32(log, at)? as usize;
     // With empty payloads allowed, eight zero bytes would be a good frame.
@@ -193,10 +198,12 @@ fn payload_at(log: &[u8], at: usize) -> Option<&[u8]> {
     (crc32fast::hash(payload) == crc).then_some(payload)
 }
 
+/// Reads a little-endian number; `None` if `bytes` ends before it does.
 pub(super) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// As `read_u32`, for 64 bits.
 pub(super) fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }

@@ -263,13 +263,13 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 }
 
 fn quoted(names: &[String]) -> String {
-    let told = names.iter().take(MAX_LISTED);
-    let mut told: Vec<String> =
-        told.map(|name| format!("{:?}", name.chars().take(80).collect::<String>())).collect();
+    let listed = names.iter().take(MAX_LISTED);
+    let mut listed: Vec<String> =
+        listed.map(|name| format!("{:?}", name.chars().take(80).collect::<String>())).collect();
     if names.len() > MAX_LISTED {
-        told.push("...".to_owned());
+        listed.push("...".to_owned());
     }
-    told.join(", ")
+    listed.join(", ")
 }
 
 /// Formats a list of options, shortened if it is long.

@@ -284,7 +284,7 @@ fn names_setting(words: &str, name: &str) -> bool {
             return false;
         }
         let is_marked = before.ends_with(['\'', '`', '"']) && after.starts_with(['\'', '`', '"', '=']);
-        let is_told = [
+        let is_reported = [
             "parameter ",
             "parameter: ",
             "supplied: ",
@@ -299,7 +299,7 @@ fn names_setting(words: &str, name: &str) -> bool {
             || is_marked
             || is_valued
             || after.starts_with('=')
-            || is_told.iter().any(|words| before.ends_with(words))
+            || is_reported.iter().any(|words| before.ends_with(words))
     })
 }
 

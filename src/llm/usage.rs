@@ -74,14 +74,14 @@ impl Usage {
 
     /// Whether both counts are reported.
     #[must_use]
-    pub fn is_told(self) -> bool {
+    pub fn is_reported(self) -> bool {
         self.prompt_tokens.is_some() && self.completion_tokens.is_some()
     }
 
     /// Returns the reported counts, and estimates from `request` and `answer` for the missing ones.
     #[must_use]
     pub fn or_estimated(self, request: &ModelRequest, answer: &Completion) -> (Tokens, Tokens) {
-        let told = Tokens {
+        let reported = Tokens {
             prompt: self.prompt_tokens.unwrap_or(0),
             completion: self.completion_tokens.unwrap_or(0),
             cached: self.prompt().map_or(0, |prompt| prompt.cached),
@@ -93,7 +93,7 @@ impl Usage {
         if self.completion_tokens.is_none() {
             estimated.completion = quota::answer_tokens(answer);
         }
-        (told, estimated)
+        (reported, estimated)
     }
 }
 
@@ -126,16 +126,16 @@ mod tests {
             ModelRequest { messages: vec![Message::new("user", "twelve bytes")], ..Default::default() };
         let answer = Completion { text: "four".into(), reasoning: Some("hmmm".into()), ..Default::default() };
         let tokens = |prompt, completion| Tokens { prompt, completion, cached: 0 };
-        for (usage, told, estimated) in [
+        for (usage, reported, estimated) in [
             (Usage::of(7, 5), tokens(7, 5), tokens(0, 0)),
             (Usage { prompt_tokens: Some(7), ..Usage::default() }, tokens(7, 0), tokens(0, 2)),
             (Usage::default(), tokens(0, 0), tokens(3, 2)),
         ] {
-            assert_eq!(usage.or_estimated(&request, &answer), (told, estimated));
+            assert_eq!(usage.or_estimated(&request, &answer), (reported, estimated));
         }
         let cached = Usage { cached_tokens: Some(4), ..Usage::of(7, 5) };
-        let told = Tokens { cached: 4, ..tokens(7, 5) };
-        assert_eq!(cached.or_estimated(&request, &answer), (told, tokens(0, 0)));
+        let reported = Tokens { cached: 4, ..tokens(7, 5) };
+        assert_eq!(cached.or_estimated(&request, &answer), (reported, tokens(0, 0)));
     }
 
     #[test]

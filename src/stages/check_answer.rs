@@ -209,7 +209,7 @@ impl CheckAnswer {
     }
 }
 
-/// The processor.
+/// The processor: compares the answer in a record with the expected one.
 struct AnswerChecker {
     options: CheckAnswer,
     rules: QuantityRules,

@@ -268,7 +268,7 @@ impl Choose {
     }
 }
 
-/// The processor.
+/// The processor: selects elements of the list in a record.
 struct Chooser {
     options: Choose,
     by: Option<Expression>,
@@ -285,7 +285,7 @@ impl Transform for Chooser {
         let values = self.values(record, &elements)?;
         let rng = self.draws.rng("elements", &record.id);
         let selected = Selector { options, elements: &elements, values: &values, rng }.select()?;
-        let (told, output) = match &selected {
+        let (decision, output) = match &selected {
             ElementSelection::Dropped(reason) => {
                 (json!({"values": values, "elements": elements}), TransformOutput::Drop((*reason).into()))
             }
@@ -305,12 +305,12 @@ impl Transform for Chooser {
                 let is_taken = |index: usize| chosen.contains(&index) || *rejected == Some(index);
                 let others: Vec<Value> =
                     (0..elements.len()).filter(|index| !is_taken(*index)).map(one).collect();
-                let told =
+                let decision =
                     json!({"values": values, "taken": chosen, "rejected": rejected, "not_taken": others});
-                (told, TransformOutput::Pass)
+                (decision, TransformOutput::Pass)
             }
         };
-        record.provenance.fields.insert(self.draws.stage().to_string(), told);
+        record.provenance.fields.insert(self.draws.stage().to_string(), decision);
         Ok(output)
     }
 }

@@ -188,7 +188,7 @@ impl FewShot {
     }
 }
 
-/// The processor.
+/// The processor: adds demonstrations to a record.
 struct Demonstrator {
     options: FewShot,
     demonstrations: Vec<Demonstration>,

@@ -104,7 +104,7 @@ impl Filter {
     }
 }
 
-/// The processor.
+/// The processor: drops the records for which `keep_if` is false.
 struct RecordFilter {
     keep_if: Expression,
     reason: String,

@@ -249,7 +249,7 @@ fn type_of(kind: &AttributeKind) -> FieldType {
     }
 }
 
-/// The processor.
+/// The processor: draws attributes and the target length for a record.
 struct Injector {
     sampler: Sampler,
     stage: Arc<str>,
@@ -259,13 +259,13 @@ impl Transform for Injector {
     fn process(&self, record: &mut Record) -> Result<TransformOutput, StageError> {
         let key = record.id.to_string();
         let drawn = self.sampler.draw(record.id.item, &key)?;
-        let mut told = Map::new();
-        told.insert(INJECTIONS.into(), Value::Object(drawn.clone()));
+        let mut noted = Map::new();
+        noted.insert(INJECTIONS.into(), Value::Object(drawn.clone()));
         if let Some(words) = self.sampler.draw_length(&key) {
             record.set(TARGET_WORDS, words);
-            told.insert(TARGET_WORDS.into(), json!(words));
+            noted.insert(TARGET_WORDS.into(), json!(words));
         }
-        record.provenance.draws.insert(self.stage.to_string(), Value::Object(told));
+        record.provenance.draws.insert(self.stage.to_string(), Value::Object(noted));
         // What an earlier stage of this kind drew stays.
         let mut injections = match record.fields.remove(INJECTIONS) {
             Some(Value::Object(before)) => before,

@@ -170,7 +170,7 @@ impl StageConfig for Section {
     }
 }
 
-/// The processor.
+/// The processor: splits documents into sections.
 struct SectionSplitter {
     config: Section,
     /// `None` if images are disabled.

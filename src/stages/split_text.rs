@@ -142,7 +142,7 @@ fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     regex::RegexBuilder::new(pattern).multi_line(true).build()
 }
 
-/// The processor.
+/// The processor: splits the text in a record.
 struct TextSplitter {
     text: String,
     by: SplitBy,

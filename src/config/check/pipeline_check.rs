@@ -112,7 +112,7 @@ impl StageChecker {
             context.expression("/when", when);
             context.mark_conditional();
         }
-        let (told, problems) = context.progress();
+        let (progress, problems) = context.progress();
         let declared = stage.declared.as_ref().or(stage.partial.as_ref());
         if let Some(declared) = declared {
             declared.check(context);
@@ -127,10 +127,10 @@ impl StageChecker {
             self.block(stage, block, context);
             return;
         }
-        let (told_after, problems_after) = context.progress();
+        let (progress_after, problems_after) = context.progress();
         // A check that stopped at a problem declared no field; nothing is known of what follows.
         let sink = stage.kind.is_some_and(|kind| kind.role == Role::Sink);
-        if problems_after > problems && told_after == told && !sink {
+        if problems_after > problems && progress_after == progress && !sink {
             context.may_have_other_fields();
         }
     }

@@ -99,9 +99,9 @@ impl BackslashStyle {
             }
             let name = latex::name(rest);
             // Other names may follow a line break.
-            let tells =
+            let is_certain =
                 !name.starts_with(['n', 'r', 't']) || ["times", "theta", "rho", "right"].contains(&name);
-            style.single |= tells && latex::is_command(name);
+            style.single |= is_certain && latex::is_command(name);
             at += 1 + rest.chars().next().map_or(0, char::len_utf8);
         }
         style

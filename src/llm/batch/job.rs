@@ -161,13 +161,13 @@ impl BatchJob {
     async fn wait(&self, model: &Batch) -> Result<BatchInfo, ApiError> {
         let id = self.batch.batch.clone().unwrap_or_default();
         let mut seen: Option<Instant> = None;
-        let mut told = false;
+        let mut warned = false;
         loop {
             match model.api.retrieve(&id).await {
                 Ok(info) => {
                     seen = Some(Instant::now());
-                    if !told && !info.is_known() {
-                        told = true;
+                    if !warned && !info.is_known() {
+                        warned = true;
                         let state = clean(&info.status);
                         warn!(
                             model = model.name,

@@ -8,7 +8,7 @@ struct ServerCase {
     name: &'static str,
     traits: ServerTraits,
     /// Whether it reports the length of its queue.
-    tells: bool,
+    reports_queue: bool,
     /// Seconds until the limit has settled.
     settled: f64,
     /// Where the limit then is on average.
@@ -40,7 +40,7 @@ impl Observation {
 async fn watch(
     client: &SimulatedClient,
     servers: &[SimulatedServer],
-    tells: bool,
+    reports_queue: bool,
     settled: f64,
 ) -> Observation {
     let mut seen = Observation { samples: Vec::new(), rate: 0.0 };
@@ -60,7 +60,7 @@ async fn watch(
         }
     };
     let watching = async {
-        match tells {
+        match reports_queue {
             true => client.watch(&servers[0]).await,
             false => std::future::pending().await,
         }
@@ -79,7 +79,7 @@ async fn check(case: ServerCase) {
     assert!(case.limit.contains(&(limit.round() as u32)), "{}: {limit}", case.name);
     let share = median(async |seed| look(&case, seed).await.rate / best).await;
     assert!(share >= case.least, "{}: {share}", case.name);
-    if case.tells {
+    if case.reports_queue {
         let running = median(async |seed| look(&case, seed).await.mean(|seen| seen.running)).await;
         let waiting = median(async |seed| look(&case, seed).await.mean(|seen| seen.waiting)).await;
         assert!(waiting <= running / 10.0 + 2.0, "{}: {waiting} wait beside {running}", case.name);
@@ -89,20 +89,22 @@ async fn check(case: ServerCase) {
 async fn look(case: &ServerCase, seed: u64) -> Observation {
     let servers = [SimulatedServer::new(case.traits, seed)];
     let client = SimulatedClient::new(Concurrency::Auto, Limits::default(), seed);
-    watch(&client, &servers, case.tells, case.settled).await
+    watch(&client, &servers, case.reports_queue, case.settled).await
 }
 
 /// A server with places for 32 whose answers take a second, more or less.
 fn case(name: &'static str, over: Overload, limit: std::ops::RangeInclusive<u32>, least: f64) -> ServerCase {
     let traits = ServerTraits { latency: 1.0, jitter: 0.3, places: 32, over, ..ServerTraits::PLAIN };
-    ServerCase { name, traits, tells: false, settled: 60.0, limit, least }
+    ServerCase { name, traits, reports_queue: false, settled: 60.0, limit, least }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_reports_its_queue_is_used_but_not_flooded() {
-    check(ServerCase { tells: true, ..case("tells of its queue", Overload::Wait, 24..=48, 0.95) }).await;
-    let even = case("tells, answers alike", Overload::Wait, 24..=48, 0.95);
-    check(ServerCase { traits: ServerTraits { jitter: 0.0, ..even.traits }, tells: true, ..even }).await;
+    check(ServerCase { reports_queue: true, ..case("reports its queue", Overload::Wait, 24..=48, 0.95) })
+        .await;
+    let even = case("reports, answers alike", Overload::Wait, 24..=48, 0.95);
+    check(ServerCase { traits: ServerTraits { jitter: 0.0, ..even.traits }, reports_queue: true, ..even })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +119,7 @@ async fn the_limit_settles_near_what_a_server_sustains() {
 
 /// Capacity falls from 200 to 20 and recovers. Returns the shares of it that are used in each period, the last one
 /// from so many seconds after the return, each the time of an answer.
-async fn falls_and_returns(over: Overload, tells: bool, back: f64, seed: u64) -> [f64; 3] {
+async fn falls_and_returns(over: Overload, reports_queue: bool, back: f64, seed: u64) -> [f64; 3] {
     let traits = ServerTraits { latency: 1.0, jitter: 0.1, places: 200, over, ..ServerTraits::PLAIN };
     let servers = [SimulatedServer::new(traits, seed)];
     let client = SimulatedClient::new(Concurrency::Auto, Limits::default(), seed);
@@ -132,7 +134,7 @@ async fn falls_and_returns(over: Overload, tells: bool, back: f64, seed: u64) ->
         }
     };
     let watching = async {
-        match tells {
+        match reports_queue {
             true => client.watch(&servers[0]).await,
             false => std::future::pending().await,
         }
@@ -148,9 +150,10 @@ async fn falls_and_returns(over: Overload, tells: bool, back: f64, seed: u64) ->
 #[tokio::test(start_paused = true)]
 async fn capacity_that_falls_and_returns_is_used_again_within_ten_windows() {
     // A refusal without a time is of how many came at once: the quota holds nothing back for it.
-    for (over, tells, least) in [(Overload::Wait, true, 0.95), (Overload::Refuse, false, 0.8)] {
+    for (over, reports_queue, least) in [(Overload::Wait, true, 0.95), (Overload::Refuse, false, 0.8)] {
         for part in 0..3 {
-            let share = median(async |seed| falls_and_returns(over, tells, 10.0, seed).await[part]).await;
+            let share =
+                median(async |seed| falls_and_returns(over, reports_queue, 10.0, seed).await[part]).await;
             assert!(share >= least, "{over:?}, part {part}: {share}");
         }
     }

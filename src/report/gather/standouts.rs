@@ -179,8 +179,10 @@ fn of_judge(judge: &JudgeTotals, found: &mut Vec<Standout>) {
         found.push(Standout::JudgePlace { stage: stage(), place: slot.slot, mean, z });
     }
     let preferences = judge.preferences.as_ref().filter(|_| judge.shuffled);
-    if let Some(told) = preferences.filter(|told| told.z.is_some_and(|z| z.abs() > FAR_PLACE)) {
-        found.push(Standout::JudgePrefersPlace { stage: stage(), first: told.first });
+    if let Some(preferences) =
+        preferences.filter(|preferences| preferences.z.is_some_and(|z| z.abs() > FAR_PLACE))
+    {
+        found.push(Standout::JudgePrefersPlace { stage: stage(), first: preferences.first });
     }
 }
 
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn exactly_the_values_flagged_in_a_table_are_reported() {
-        let told = |findings: &Findings| {
+        let found = |findings: &Findings| {
             let found = standouts(findings);
             let values = found.into_iter().filter_map(|standout| match standout {
                 Standout::RejectedOften { value, rejected, drawn, .. } => Some((value, rejected, drawn)),
@@ -256,12 +258,12 @@ mod tests {
         let marked = findings.attributes.iter().flat_map(|attribute| &attribute.values);
         let marked = marked.filter(|value| value.rejected_often);
         let marked: Vec<_> = marked.map(|value| (value.value.clone(), value.rejected, value.drawn)).collect();
-        assert_eq!(told(&findings), marked);
+        assert_eq!(found(&findings), marked);
         assert!(!marked.is_empty());
         findings.attributes.iter_mut().flat_map(|attribute| &mut attribute.values).for_each(|value| {
             value.rejected_often = false;
         });
-        assert!(told(&findings).is_empty());
+        assert!(found(&findings).is_empty());
     }
 
     #[test]

@@ -19,7 +19,7 @@ const LINE: usize = 1024;
 /// The value of a column for which a record has no field.
 const NULL: LineValue<'static> = LineValue::Made(Value::Null);
 
-/// The processor.
+/// The processor: formats a record as a line.
 pub(super) struct LineFormatter {
     pub(super) path: String,
     pub(super) format: Format,

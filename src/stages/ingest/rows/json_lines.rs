@@ -24,7 +24,7 @@ pub(in crate::stages) fn jsonl(path: &str) -> Result<Rows, String> {
         reader.consume(3);
     }
     let lines = JsonLines { reader, line: Vec::new(), number: 0, limit: ROW_LIMIT, done: false };
-    Ok(Box::new(PrecisionWarner { lines, path: path.to_owned(), told: false }))
+    Ok(Box::new(PrecisionWarner { lines, path: path.to_owned(), warned: false }))
 }
 
 /// Parses one line that a run wrote.
@@ -40,7 +40,7 @@ pub(in crate::stages) fn json_line(line: &[u8]) -> Result<Fields, String> {
 struct PrecisionWarner<R> {
     lines: JsonLines<R>,
     path: String,
-    told: bool,
+    warned: bool,
 }
 
 impl<R: BufRead> Iterator for PrecisionWarner<R> {
@@ -54,9 +54,9 @@ impl<R: BufRead> Iterator for PrecisionWarner<R> {
             }
             let text = String::from_utf8_lossy(&self.lines.line);
             if let Some((written, kept)) = numbers::check(&text)?
-                && !self.told
+                && !self.warned
             {
-                self.told = true;
+                self.warned = true;
                 let path = &self.path;
                 tracing::warn!(
                     "`{path}:{number}`: {written} is read as {kept}: decimal numbers keep 17 digits; write it as \
