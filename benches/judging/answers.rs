@@ -1,5 +1,5 @@
-//! The answers of the server: drawn, the same ones for the same messages. It writes sentences, rates texts, and gives the log
-//! probabilities of two choices.
+//! The answers of the server, drawn by a hash of the messages: sentences, ratings of texts, and log probabilities of
+//! two choices.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -75,8 +75,8 @@ fn ratings(prompt: &str, schema: &Value, random: &mut ChaCha8Rng) -> String {
     json!({"texts": (1..=count).map(&mut rate).collect::<Vec<_>>()}).to_string()
 }
 
-/// The log probabilities of an answer that is `A` with this probability, one time in ten with a space before it, and
-/// else `B`.
+/// The log probabilities of an answer that is `A` with this probability, in one of ten cases with a space before it,
+/// otherwise `B`.
 fn first_token(likely: f64) -> Value {
     let tokens = [("A", 0.9 * likely), (" A", 0.1 * likely), ("B", 1.0 - likely)];
     let top = tokens.map(|(token, share)| json!({"token": token, "logprob": share.max(1e-9).ln()}));

@@ -1,4 +1,5 @@
-//! Candidates that are made, judged, chosen and classified over HTTP, on 100,000 records: `cargo bench --bench judging`.
+//! Generates, judges, selects and classifies candidates over HTTP, for 100,000 records: `cargo bench --bench
+//! judging`.
 //!
 //! Runs one pipeline four times against the test server in another process, whose answers depend on the question alone: on a
 //! fifth of the records and on all of them, whose peaks of memory are printed; one question at a time; and killed nine
@@ -30,7 +31,7 @@ use serde_json::Value;
 const KILLS: u64 = 9;
 /// How often the status of a run is read that is to be killed.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Each record has three answers, rated by two aspects, of which a pair becomes a line of several formats.
+/// Each record has three answers, rated by two aspects; a pair of them becomes a line in several formats.
 const PIPELINE: &str = r#"
 name: judging
 seed: 11

@@ -1,8 +1,8 @@
 //! Estimates what a run will ask, before anything is spent, from a sample of its items.
 //!
 //! For `synthmill plan`. Runs the source part to its end to count the items, and brings a sample of them, drawn by
-//! the run's seed, through the stages. The scripts of the models answer, and where there is none the heuristic, so that
-//! prompts that depend on an answer can be rendered too. No model is asked.
+//! the run's seed, through the stages. The models' scripts or the heuristic answer, so that prompts that depend on an
+//! answer can be rendered too. No model is asked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,7 +47,7 @@ pub struct StageEstimate {
     pub images: f64,
     /// Tokens of the prompts, each image counted as `IMAGE_TOKENS`.
     pub prompt_tokens: f64,
-    /// Tokens of answers as long as those of the script or the heuristic.
+    /// The tokens of answers of the length of the script's or the heuristic's.
     pub answer_tokens: f64,
     /// Tokens of answers as long as `max_tokens` allows; `None` if that is not set.
     pub most_answer_tokens: Option<f64>,
@@ -122,7 +122,7 @@ fn empty_estimates(pipeline: &BuiltPipeline) -> Vec<StageEstimate> {
     stages
 }
 
-/// Counts each question and lets the model's script answer it, or the heuristic.
+/// Counts each question and has the model's script or the heuristic answer it.
 struct UsageEstimator {
     stages: Mutex<Vec<StageEstimate>>,
     tokens: Box<dyn Fn(&str) -> u64 + Send + Sync>,
@@ -168,7 +168,7 @@ struct QuestionTokens {
     images: u64,
     /// Of the longest answer that the parameters allow.
     max_answer: Option<u64>,
-    /// Of an answer as long as the script's or the heuristic's.
+    /// Of an answer of the length of the script's or the heuristic's.
     answer: u64,
     /// The number of answers (`n`).
     answers: f64,

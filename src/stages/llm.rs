@@ -75,7 +75,7 @@ enum KeptPart {
     Logprobs,
     /// The tool calls, as the server returns them.
     ToolCalls,
-    /// Why the model stopped, as the server says: `stop`, or `length` where the answer was cut off at `max_tokens`.
+    /// The finish reason, as the server returns it: `stop`, or `length` if the answer was truncated at `max_tokens`.
     FinishReason,
 }
 
@@ -153,7 +153,7 @@ impl StageDescription for Llm {
         ProducedField::new(
             FINISH_REASON,
             FieldType::text,
-            "Why the model stopped, as the server says, with `keep: [finish_reason]`; empty where it does not.",
+            "With `keep: [finish_reason]`: the finish reason as the server returns it; empty if it returns none.",
         ),
     ];
     const EXAMPLE: &'static str = r#"name: llm-example

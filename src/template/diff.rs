@@ -1,8 +1,8 @@
 //! The filter `diff`: what changed from one text to another, word by word.
 //!
-//! `original | diff(text)` is a list of the changed stretches: `was` stood at character `at` of the original, and `now`
-//! stands in its place. For people who check what a model made of a text, and for provenance: with the new text, the
-//! list gives the original again.
+//! `original | diff(text)` is a list of the changes: `now` replaces `was` at character `at` of the original. For
+//! people who check how a model changed a text, and for provenance: the original can be restored from the new text
+//! and the list.
 
 use minijinja::{Error, ErrorKind, State, Value};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -13,7 +13,7 @@ use super::checked_operators;
 /// Pairs of words that cost one unit of fuel: two texts without a common word are compared pair by pair.
 const PAIRS_PER_FUEL: u64 = 256;
 
-/// One changed stretch, in words of both texts.
+/// One change, as ranges of words in both texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Change {
     was: std::ops::Range<usize>,
@@ -49,7 +49,7 @@ fn text(value: &Value) -> Result<&str, Error> {
     })
 }
 
-/// The words of a text, with what stands between them: together they are the text.
+/// The words of a text and the characters between them: together they are the text.
 fn words(text: &str) -> Vec<&str> {
     text.split_word_bounds().collect()
 }
@@ -58,9 +58,8 @@ fn characters(words: &[&str]) -> usize {
     words.iter().map(|word| word.chars().count()).sum()
 }
 
-/// The changed stretches in order, around words that stand once in both texts, so that spaces and articles tie nothing
-/// together. Those with nothing but white space between them are one: a phrase that was written
-/// anew is read as a whole.
+/// The changes in order, between words that occur once in both texts, so that spaces and articles are not matched by
+/// accident. Changes with only white space between them are merged, so that a rewritten phrase is one change.
 fn changes(old: &[&str], new: &[&str]) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for op in capture_diff_slices(Algorithm::Patience, old, new) {

@@ -1,8 +1,9 @@
 //! The filters `mean` and `numbers`: figures of lists and texts.
 //!
 //! `scores | mean` is the mean of numbers, `scores | mean(weights)` a weighted one, where true counts as 1 and false
-//! as 0: how much of a rubric is met. `text | numbers` are the numbers in a text as people write them, each as a plain
-//! decimal or fraction, so that `1,200` and `1200` are the same: whether a rewritten text keeps them.
+//! as 0: such as the share of a rubric that is met. `text | numbers` are the numbers in a text, each converted to a
+//! plain decimal or fraction, so that `1,200` and `1200` are equal, for example to check that a rewritten text keeps
+//! them.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
@@ -13,11 +14,11 @@ use super::checked_operators;
 use crate::number::{self, DecimalSign};
 use crate::rational;
 
-/// The most decimals that are written; a number with more is written as a fraction.
+/// The maximum number of decimals; a number with more is written as a fraction.
 const MOST_DECIMALS: u32 = 12;
 
-/// The filter `mean`: null for an empty list, and where all weights are 0. Decimals are added exactly as they are
-/// written, so that a bound such as 0.65 is met by values whose mean it is.
+/// The filter `mean`: null for an empty list, or if all weights are 0. Decimals are added exactly, so that values
+/// with a mean of 0.65 reach a bound of 0.65.
 pub(super) fn mean(state: &State<'_, '_>, values: &Value, weights: Option<Value>) -> Result<Value, Error> {
     let values = figures(state, values, "a list of numbers")?;
     let weights = match weights {
@@ -66,7 +67,7 @@ fn figures(state: &State<'_, '_>, list: &Value, wanted: &str) -> Result<Vec<BigR
     Ok(figures)
 }
 
-/// The filter `numbers`: in the order of the text. Digits that are no number, such as a date, stand as they are
+/// The filter `numbers`: in the order of the text. Digits that are not a number, such as a date, are kept as they are
 /// written.
 pub(super) fn numbers(state: &State<'_, '_>, text: &Value) -> Result<Vec<String>, Error> {
     let Some(text) = text.as_str() else {
@@ -94,7 +95,7 @@ pub(super) fn numbers(state: &State<'_, '_>, text: &Value) -> Result<Vec<String>
     Ok(found)
 }
 
-/// A number as a decimal, or as a fraction where it has no short one.
+/// A number as a decimal, or as a fraction if it has no short one.
 fn plain(number: &BigRational) -> String {
     for decimals in 0..=MOST_DECIMALS {
         let scale = rational::whole(10_i64.pow(decimals));

@@ -273,7 +273,7 @@ impl<'s> NameCollector<'s> {
         }
     }
 
-    /// A regular expression that stands there as a constant.
+    /// A regular expression that is a constant.
     fn pattern(&mut self, arguments: &[CallArg<'_>], span: Span) {
         let Some(CallArg::Pos(expr)) = arguments.first() else { return };
         if let Some(source) = constant_text(expr)

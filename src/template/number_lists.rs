@@ -1,18 +1,18 @@
 //! Filters that compute over lists of numbers: sums from each element to the end, and numbers put into bins.
 //!
-//! `rewards | suffix_sums` is what is still to come at each step of an episode; `action | bins(-1, 1, 256)` makes
-//! classes of measured values. `environment` registers them.
+//! `rewards | suffix_sums` computes the return of each step of an episode; `action | bins(-1, 1, 256)` discretizes
+//! measured values. `environment` registers them.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::checked_operators::{measure, shown};
 
-/// The most bins.
+/// The maximum number of bins.
 const MOST_BINS: i64 = 1 << 31;
 
-/// The filter `suffix_sums`: for each element the sum of it and of those after it, each of which counts `factor` times
-/// as much as the one before; 1 unless it is given.
+/// The filter `suffix_sums`: for each element the sum of it and all later ones, each discounted by `factor` relative
+/// to the one before; 1 by default.
 pub(super) fn suffix_sums(
     state: &State<'_, '_>,
     value: &Value,
@@ -29,9 +29,9 @@ pub(super) fn suffix_sums(
     Ok(sums)
 }
 
-/// The filter `bins`: which of `count` bins of equal width between `low` and `high` a number is in, from 0. What lies
-/// outside is in the first or the last. Of a list each number; `low`, `high` and `count` may then be lists of the same
-/// length.
+/// The filter `bins`: the index, from 0, of the bin that contains a number, of `count` bins of equal width between
+/// `low` and `high`. Numbers outside belong to the first or last bin. Of a list, the index of each number; `low`,
+/// `high` and `count` may then be lists of the same length.
 pub(super) fn bins(
     state: &State<'_, '_>,
     value: &Value,
@@ -86,7 +86,7 @@ fn numbers(name: &str, value: &Value) -> Result<Vec<f64>, Error> {
     value.try_iter()?.map(|element| number(name, "a list of numbers", &element)).collect()
 }
 
-/// A finite number; truth values and texts are none.
+/// A finite number; booleans and texts are not numbers.
 fn number(name: &str, wanted: &str, value: &Value) -> Result<f64, Error> {
     let number = match value.kind() {
         ValueKind::Number => f64::try_from(value.clone()).ok().filter(|number| number.is_finite()),

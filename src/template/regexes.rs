@@ -1,9 +1,9 @@
-//! Regular expressions that stand in an expression itself: `text is search('^\d')`, `text | regex_search('\d+')`,
-//! `text | regex_replace('\s+', ' ')`.
+//! Regular expressions written in an expression itself: `text is search('^\d')`, `text | regex_search('\d+')`, `text
+//! | regex_replace('\s+', ' ')`.
 //!
 //! The syntax is that of the `regex` crate, which runs in linear time. Case is ignored, as in files of patterns
-//! (`patterns`); `(?-i)` heeds it. A constant that does not compile is refused at load (`names`); here the compiled
-//! ones are kept, since the same few are used for every record.
+//! (`patterns`), unless `(?-i)` is set. A constant that does not compile is refused at load (`names`). Compiled
+//! expressions are cached, since the same few are used for every record.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,13 +13,13 @@ use regex::{Regex, RegexBuilder};
 
 use super::checked_operators;
 
-/// How many compiled expressions a thread keeps.
+/// The number of compiled expressions in each thread's cache.
 const KEPT: usize = 32;
 /// The maximum size of a compiled expression, in bytes.
 const LARGEST: usize = 4 << 20;
 
 thread_local! {
-    /// The compiled expressions, the latest first.
+    /// The compiled expressions, the most recent first.
     static RECENT: RefCell<VecDeque<(Box<str>, Regex)>> = const { RefCell::new(VecDeque::new()) };
 }
 
@@ -55,8 +55,8 @@ pub(super) fn compiled(source: &str) -> Result<Regex, Error> {
     })
 }
 
-/// The filter `regex_replace`: the text with each match replaced. `$1` and `${name}` in the replacement stand for what a
-/// group matched, `$$` for a dollar sign.
+/// The filter `regex_replace`: the text with each match replaced. In the replacement, `$1` and `${name}` insert the
+/// text of a group, `$$` a dollar sign.
 pub(super) fn regex_replace(
     state: &State<'_, '_>,
     value: &Value,

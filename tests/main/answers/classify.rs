@@ -1,4 +1,4 @@
-//! `classify` in whole runs: log probabilities as servers give them, and samples where they give none.
+//! `classify` in whole runs: with log probabilities in the formats of servers, and with samples if there are none.
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ stages:
     assert!((5..=25).contains(&first), "{first} of 30");
 }
 
-/// Runs `classify` over one row against a server that replies so; gives the line and what the server was asked.
+/// Runs `classify` over one row against a server with this reply; returns the line and the server's requests.
 fn asked(api: &str, reply: Value) -> (Value, Value) {
     let server = ModelServer::start(move |_| Reply::json(200, &reply));
     let pipeline = format!(

@@ -1,4 +1,4 @@
-//! Several questions about one record: ids, keys and seeds of their own, and answers that survive a stop between them.
+//! Several questions about one record: each has its own id, key and seed, and answers survive a stop between them.
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ fn by_seed(question: ScriptedQuestion<'_>) -> Reply {
     let seed = question.request.params["seed"].as_u64().unwrap();
     let asked = &question.request.messages[0].content;
     match seed % 4 {
-        // Those of some records are all invalid.
+        // All answers about some records are invalid.
         _ if asked.ends_with('3') => Reply::text("none"),
         0 => Reply::text("none").after(Duration::from_millis(seed % 13)),
         _ => Reply::text(seed.to_string()).after(Duration::from_millis(seed % 7)),

@@ -1,4 +1,4 @@
-//! `synthmill test`: what passes, how a failure is told, and what is refused before anything runs.
+//! `synthmill test`: what passes, how failures are reported, and what is refused before anything runs.
 
 use std::path::Path;
 

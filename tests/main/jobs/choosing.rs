@@ -1,4 +1,4 @@
-//! Several answers to one question: shown demonstrations, checked against the known answer, and chosen from as a pair.
+//! Several answers to one question: asked with demonstrations, checked against the known answer, selected as a pair.
 
 use std::path::Path;
 
@@ -67,7 +67,7 @@ fn pairs_of_checked_answers_are_the_same_at_any_concurrency() {
         assert_eq!(examples.len(), 2);
         assert!(examples.iter().all(|example| example["question"] != pair["question"]), "{pair}");
     }
-    // A record without a correct and a wrong answer is dropped, and what was not taken of the others is kept.
+    // A record without both a correct and a wrong answer is dropped; provenance has the elements that were not selected.
     let provenance = provenance_lines(&dir.path().join("one"));
     let lines: Vec<Value> = provenance.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let ended = |outcomes: &[&str]| {

@@ -1,4 +1,4 @@
-//! Every format that trainers read: what sinks write of the same records is read back into fields that make it again.
+//! Every format that trainers read: the lines that sinks write are read back, and written again unchanged.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn lines(path: &Path) -> Vec<String> {
     lines
 }
 
-/// The kinds of a column's values, null aside.
+/// The types of a column's values, except null.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -50,7 +50,7 @@ fn what_is_written_is_read_back_and_written_again() {
         let (id, format) = (option("id").unwrap(), option("format").unwrap());
         let written = lines(&dir.path().join(format!("written/{id}.jsonl")));
         assert_eq!(written.len(), 24, "{id}");
-        // A row says by itself what options said of the record; the others are of the format.
+        // Columns that options name are fields of the row; the others belong to the format.
         let mut again = sink.to_owned();
         for named in ["prompt", "user", "assistant"] {
             if let Some(field) = option(named) {
@@ -62,7 +62,7 @@ fn what_is_written_is_read_back_and_written_again() {
             format!("name: again\nstages:\n  - ingest: {{paths: [{file}], rows: {format}}}\n{again}\n");
         run(dir.path(), &pipeline, &format!("again-{id}"));
         let again = lines(&dir.path().join(format!("again-{id}/{id}.jsonl")));
-        // The id of a record is in a row of `verl`, and both runs have numbered the same rows, in other orders.
+        // A row of `verl` contains the record's id, and the two runs number the same rows in different orders.
         let compared = |lines: Vec<String>| -> Vec<String> {
             let mut lines: Vec<String> = lines.iter().map(|line| without_index(line)).collect();
             lines.sort();

@@ -1,4 +1,4 @@
-//! A conversation in which a model calls tools, whose results another model makes up.
+//! A conversation in which a model calls tools whose results another model invents.
 
 use serde_json::{Value, json};
 

@@ -25,9 +25,9 @@ fn each_file_is_refused_with_all_its_problems() {
         let output = synthmill(dir.path(), &["validate", &name], 2);
         assert_eq!(stdout(&output), "", "{name}");
         let said = stderr(&output);
-        // A run refuses it with the same words and begins nothing.
+        // A run refuses it with the same message and creates nothing.
         assert_eq!(stderr(&synthmill(dir.path(), &["run", &name], 2)), said, "{name}");
-        // Hints name files that are there: each case stands alone.
+        // Hints list files that exist, so each case has its own folder.
         std::fs::remove_file(dir.path().join(&name)).unwrap();
         let expected = case.with_extension("txt");
         if update {

@@ -1,4 +1,4 @@
-//! What a pipeline file may say, and what is reported of one that is wrong.
+//! What a pipeline file may contain, and which problems are reported in a wrong one.
 
 mod bad_pipelines;
 mod expressions;

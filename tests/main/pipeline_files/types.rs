@@ -67,7 +67,7 @@ async fn accepted_pipelines_run_without_type_errors() {
             match Plan::load_text("t.yaml", &yaml, &Overrides::default()) {
                 Err(problems) => {
                     let said = problems.to_string();
-                    // An object that is known to have no such name is no matter of types.
+                    // That an object has no such key is not a type error.
                     assert!(
                         said.contains("` is ") || said.contains("no earlier stage makes"),
                         "{stage}\n{said}"

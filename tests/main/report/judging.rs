@@ -1,4 +1,4 @@
-//! Judges against a server: what they cost, what a place is worth to them, and how far they agree with people.
+//! Judges against a server: their questions, their position bias, and their agreement with people.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use crate::harness::{outputs, program, provenance_lines, stderr, stdout, synthmi
 
 const ROWS: usize = 60;
 
-/// A run of rows of two texts, of which the longer one is better in the eyes of a person.
+/// A run over rows of two texts, of which a person prefers the longer one.
 fn folder(url: &str, judge: &str) -> TempDir {
     let dir = TempDir::new().unwrap();
     let row = |number: usize| {
@@ -103,7 +103,7 @@ fn both_orders_undo_what_a_place_is_worth() {
 
 #[test]
 fn what_is_no_rating_is_counted_apart_and_asked_for_once_more() {
-    // Beyond the scale, then prose each time.
+    // A number outside the scale, then prose each time.
     let server = ModelServer::start(|question| match texts(question)[0].len() {
         5 => ratings(|_, _| json!(10_502), question),
         _ => Reply::answer("I like both."),
@@ -135,7 +135,7 @@ fn a_judge_is_compared_with_people() {
     let server = ModelServer::start(|question| ratings(|_, text| json!(text.len().min(5)), question));
     let dir = folder(&server.url, "votes: 1");
     run(&dir);
-    // It gives 5 to both texts: the person's 1 differs, and there is no agreement beyond chance.
+    // It rates both texts 5: the person's 1 differs, and there is no agreement beyond chance.
     let found = findings(&dir, &["--agree", "judged:human"]);
     let pair = &found["agreement"][0];
     assert_eq!(pair["equal"], json!({"count": ROWS / 2, "of": ROWS}));
