@@ -104,12 +104,12 @@ pub fn sentence(standout: &Standout) -> String {
             format!("{} texts {how}.", part(*texts))
         }
         Standout::JudgePlace { stage, place, mean, z } => format!(
-            "`{stage}` rates by place: the mean of texts shown at place {place} is {}, {} standard errors from the others.",
+            "`{stage}` has a position bias: the mean of texts shown at position {place} is {}, {} standard errors from the others.",
             decimal(*mean, 2),
             score(*z)
         ),
         Standout::JudgePrefersPlace { stage, first } => {
-            format!("`{stage}` prefers a place: the text shown first wins {} comparisons.", part(*first))
+            format!("`{stage}` has a position bias: the text shown first wins {} comparisons.", part(*first))
         }
         Standout::NotRated { stage, aspect, ratings } => {
             format!("{} ratings of {aspect} by `{stage}` are out of range or missing.", part(*ratings))

@@ -80,7 +80,7 @@ fn a_judge_that_prefers_a_place_is_exposed_and_one_that_reads_is_not() {
     let page = synthmill(dir.path(), &["report", "out"], 0);
     assert!(stdout(&page).contains("wrote     out/report.html"));
     let page = std::fs::read_to_string(dir.path().join("out/report.html")).unwrap();
-    assert!(page.contains("Ratings by the place at which a text was shown"));
+    assert!(page.contains("Ratings by the position at which a text was shown"));
 }
 
 fn slots(found: &Value) -> impl Iterator<Item = &Value> {
