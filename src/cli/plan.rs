@@ -35,7 +35,11 @@ pub(super) struct PlanArgs {
     /// Covers only the first N items.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// The number of tokens of an answer; by default that of answers of a model's `mock` script, or of the heuristic.
+    /// Scales the estimate to N items like those of the source, which may have fewer.
+    #[arg(long, value_name = "N", conflicts_with = "limit")]
+    items: Option<u64>,
+    /// The number of tokens of an answer, limited by `max_tokens`; by default that of answers of a model's `mock` script,
+    /// or of the heuristic.
     #[arg(long, value_name = "N")]
     answer_tokens: Option<u64>,
 }
@@ -43,9 +47,13 @@ pub(super) struct PlanArgs {
 pub(super) fn run(args: &PlanArgs, json: bool) -> anyhow::Result<Exit> {
     let plan = run::load(&args.pipeline.pipeline, &args.pipeline.changes.overrides())?;
     let mut estimate = estimate(&plan, args.sample, args.limit)?;
+    if let Some(items) = args.items {
+        estimate.scale_to(items);
+    }
     if let Some(tokens) = args.answer_tokens {
         for stage in &mut estimate.stages {
-            stage.answer_tokens = stage.requests * tokens as f64;
+            let most = stage.most_answer_tokens.unwrap_or(f64::INFINITY);
+            stage.answer_tokens = (stage.requests * tokens as f64).min(most);
         }
     }
     match json {

@@ -53,6 +53,25 @@ pub struct StageEstimate {
     pub most_answer_tokens: Option<f64>,
 }
 
+impl Estimate {
+    /// Scales it to a run of this many items, each with as many questions as the counted ones.
+    pub fn scale_to(&mut self, items: u64) {
+        let factor = items as f64 / (self.items as f64).max(1.0);
+        self.items = items;
+        self.stages.iter_mut().for_each(|stage| stage.multiply(factor));
+    }
+}
+
+impl StageEstimate {
+    fn multiply(&mut self, factor: f64) {
+        self.requests *= factor;
+        self.images *= factor;
+        self.prompt_tokens *= factor;
+        self.answer_tokens *= factor;
+        self.most_answer_tokens = self.most_answer_tokens.map(|most| most * factor);
+    }
+}
+
 /// Estimates a run over the first `limit` items from a sample of at most `sample` of them. `tokens` counts the tokens
 /// of a text.
 pub async fn estimate(
@@ -92,13 +111,7 @@ pub async fn estimate(
         let _ = executor.execute_all(&pipeline.stages, record).await;
     }
     let mut stages = std::mem::take(&mut *estimator.stages.lock().unwrap_or_else(PoisonError::into_inner));
-    for stage in &mut stages {
-        stage.requests *= items_per_sample;
-        stage.images *= items_per_sample;
-        stage.prompt_tokens *= items_per_sample;
-        stage.answer_tokens *= items_per_sample;
-        stage.most_answer_tokens = stage.most_answer_tokens.map(|most| most * items_per_sample);
-    }
+    stages.iter_mut().for_each(|stage| stage.multiply(items_per_sample));
     Estimate { items, sampled, stages, failures }
 }
 

@@ -16,10 +16,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::choices::{Choices, MOST};
+use self::choices::{Choice, Choices, MOST};
 pub(crate) use self::classification::Classification;
 use self::questions::{AnyAnswer, ClassifyQuestion, FirstQuestions, Fold, QuestionSource};
 use self::spelling::Spellings;
+use super::llm::ANSWERED_BY;
 use super::{Role, StageDescription};
 use crate::pipeline::{CheckContext, FieldType, ProducedField, Provider, RESERVED_PARAMS};
 use crate::stage::{BuildContext, BuildError, Processor, QuestionSet, StageConfig};
@@ -33,8 +34,13 @@ const TOLERANCE: f64 = 1e-9;
 pub(super) struct Classify {
     /// The model to ask, by its name in `models`.
     model: String,
-    /// The labels, from 2 to 20: a list, or a map from labels to their meanings, which are shown to the model.
+    /// The labels, from 2 to 20: a list, or a map from labels to their meanings, which are shown to the model. A meaning is
+    /// a Jinja template over the record's fields, so that it may be one of two answers to compare.
     choices: Choices,
+    /// Whether labels are listed in front of their meanings. Set to `false` if the meanings are texts to compare, to which
+    /// a label would only add a name.
+    #[serde(default = "show_labels")]
+    show_labels: bool,
     /// The question, as a Jinja template over the record's fields. The choices are listed below it with letters, and
     /// the model is asked for a letter.
     #[serde(default)]
@@ -89,6 +95,10 @@ pub(super) enum ChoiceOrder {
     Both,
 }
 
+fn show_labels() -> bool {
+    true
+}
+
 /// The default number of samples.
 const SAMPLES: u32 = 5;
 
@@ -116,12 +126,17 @@ impl StageDescription for Classify {
         ProducedField::new(
             METHOD,
             FieldType::text,
-            "The source of the probabilities: `logprobs` or `samples`.",
+            "The source of the probabilities: `logprobs`, `samples`, or `heuristic` if the heuristic answered, which counts words in common.",
         ),
         ProducedField::new(
             COVERAGE,
             FieldType::number,
             "The probability that an answer names any of the choices, from 0 to 1.",
+        ),
+        ProducedField::new(
+            ANSWERED_BY,
+            FieldType::text,
+            "Who answered, as with `llm`: the model, `heuristic` or `mock`; `heuristic` also if the heuristic wrote what was classified.",
         ),
     ];
     const EXAMPLE: &'static str = r#"name: classify-example
@@ -168,7 +183,13 @@ impl StageConfig for Classify {
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
         let question = match (&self.question, &self.input) {
-            (Some(question), None) => QuestionSource::Shown(context.template(question)?),
+            (Some(question), None) => {
+                let meaning = |choice: &Choice| {
+                    choice.meaning.as_deref().map(|text| context.template(text)).transpose()
+                };
+                let meanings = self.choices.0.iter().map(meaning).collect::<Result<_, _>>()?;
+                QuestionSource::Shown(context.template(question)?, meanings)
+            }
             (None, Some(input)) => QuestionSource::Own(input.clone()),
             _ => return Err(BuildError::Other("neither or both of `question` and `input` are given".into())),
         };
@@ -176,7 +197,7 @@ impl StageConfig for Classify {
         let both = self.order == ChoiceOrder::Both;
         let samples = self.samples.unwrap_or(SAMPLES).max(1);
         let answers = match question {
-            QuestionSource::Shown(_) => choices.letters(),
+            QuestionSource::Shown(..) => choices.letters(),
             QuestionSource::Own(_) => choices.labels().map(str::to_owned).collect(),
         };
         let fold = Fold {
@@ -194,6 +215,7 @@ impl StageConfig for Classify {
                 spellings: Spellings::new(answers.iter().map(String::as_str)),
                 answers,
                 choices,
+                show_labels: self.show_labels,
                 params: self.params.clone(),
             }),
             parser: Box::new(AnyAnswer),
@@ -221,7 +243,19 @@ impl Classify {
 
     fn check_question(&self, context: &mut CheckContext<'_>) {
         match (&self.question, &self.input) {
-            (Some(question), None) => drop(context.template("/question", question)),
+            (Some(question), None) => {
+                context.template("/question", question);
+                for choice in &self.choices.0 {
+                    let Some(meaning) = &choice.meaning else { continue };
+                    let label = choice.label.replace('~', "~0").replace('/', "~1");
+                    context.template(&format!("/choices/{label}"), meaning);
+                }
+                if !self.show_labels && self.choices.0.iter().any(|choice| choice.meaning.is_none()) {
+                    context
+                        .problem("/show_labels", "without their labels nothing shows the choices")
+                        .expected("a map of each label to what it means, in `choices`");
+                }
+            }
             (None, Some(input)) => {
                 context.needs_type("/input", input, &FieldType::text().or(FieldType::messages()));
                 if self.choices.0.iter().any(|choice| choice.meaning.is_some()) {

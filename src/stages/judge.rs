@@ -26,6 +26,7 @@ use self::fold::JudgementFolder;
 pub(crate) use self::judgement::{JudgedQuestion, Judgement, PreferenceOutcome, RatingOutcome};
 use self::prompt::JudgePrompt;
 use self::questions::{Aspect, QuestionPlan, Questions};
+use super::llm::ANSWERED_BY;
 use super::parse::OnErrorSteps;
 use super::{Role, StageDescription};
 use crate::pipeline::{FieldType, ProducedField};
@@ -187,6 +188,11 @@ impl StageDescription for Judge {
              tie or if there is no answer. If the answers in the two orders contradict each other, the \
              result is a tie.",
         ),
+        ProducedField::new(
+            ANSWERED_BY,
+            answered_by,
+            "Who judged, as with `llm`: the model, `heuristic` or `mock`; `heuristic` also if the heuristic wrote what was judged. Candidates keep their own `answered_by`.",
+        ),
         JUDGEMENT,
     ];
     const EXAMPLE: &'static str = r#"name: judge-example
@@ -221,6 +227,10 @@ stages:
 
 fn score() -> FieldType {
     FieldType::number().or_null()
+}
+
+fn answered_by() -> FieldType {
+    FieldType::text().or_null()
 }
 
 fn preferred() -> FieldType {

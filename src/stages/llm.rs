@@ -5,15 +5,17 @@
 
 mod conversation;
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Role, StageDescription};
-use crate::llm::{Completion, HEURISTIC, Message, ModelRequest};
+use crate::llm::{Completion, HEURISTIC, MOCK, Message, ModelRequest};
 use crate::pipeline::{Api, CheckContext, FieldType, ModelConfig, Provider};
 use crate::pipeline::{ProducedField, RESERVED_PARAMS};
-use crate::record::Record;
+use crate::record::{ModelCall, Record};
 use crate::stage::{Ask, BuildContext, BuildError, Processor, StageConfig, StageError};
 
 const REASONING: &str = "reasoning";
@@ -25,7 +27,7 @@ const FINISH_REASON: &str = "finish_reason";
 const TOOLS: &str = "tools";
 
 /// The field that distinguishes a model's answers from the heuristic's.
-const ANSWERED_BY: &str = "answered_by";
+pub(super) const ANSWERED_BY: &str = "answered_by";
 
 /// Puts a question to a model.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -276,6 +278,25 @@ pub(super) fn question(record: &Record, field: &str) -> Result<Vec<Message>, Sta
     }
 }
 
+/// Records who answered. A model's answer that is based on the heuristic's words is not counted as the model's work.
+pub(super) fn set_answered_by(record: &mut Record, answered_by: &str) {
+    let stood_in = record.provenance.calls.iter().any(|call| call.provider == HEURISTIC);
+    record.set(ANSWERED_BY, if stood_in { HEURISTIC } else { answered_by });
+}
+
+/// Records who answered the questions of `stage`, which asks several: whoever answered the last. Where nothing was asked, the
+/// field stays as it is, null if there is none.
+pub(super) fn set_answered_by_of(record: &mut Record, stage: &str) {
+    let is_own = |call: &&Arc<ModelCall>| call.stage.strip_prefix(stage) == Some("/ask");
+    let last = record.provenance.calls.iter().rev().find(is_own).cloned();
+    match last {
+        Some(call) if [HEURISTIC, MOCK].contains(&&*call.provider) => set_answered_by(record, &call.provider),
+        Some(call) => set_answered_by(record, &call.model),
+        None if record.get(ANSWERED_BY).is_none() => record.set(ANSWERED_BY, Value::Null),
+        None => {}
+    }
+}
+
 struct RequestBuilder {
     model: String,
     /// The field that holds the question.
@@ -310,9 +331,7 @@ impl Ask for RequestBuilder {
         if self.continues {
             conversation::put_answer(record, &self.question, completion);
         }
-        // A model's answer that is based on the heuristic's words is not counted as the model's work.
-        let stood_in = record.provenance.calls.iter().any(|call| call.provider == HEURISTIC);
-        record.set(ANSWERED_BY, if stood_in { HEURISTIC } else { answered_by });
+        set_answered_by(record, answered_by);
         match &completion.reasoning {
             Some(reasoning) => record.set(REASONING, reasoning.as_str()),
             // An earlier answer's reasoning must not remain beside this answer.

@@ -19,7 +19,17 @@ pub(super) struct Choices(pub(super) Vec<Choice>);
 #[derive(Debug, Clone)]
 pub(super) struct Choice {
     pub(super) label: String,
+    /// A template.
     pub(super) meaning: Option<String>,
+}
+
+/// How the choices are shown with one question.
+pub(super) struct ShownChoices {
+    /// What each means for the record, in the order in which they are declared.
+    pub(super) meanings: Vec<Option<String>>,
+    pub(super) show_labels: bool,
+    /// From the last to the first.
+    pub(super) reversed: bool,
 }
 
 impl Choices {
@@ -36,15 +46,19 @@ impl Choices {
         ('A'..='Z').take(self.len()).map(String::from).collect()
     }
 
-    /// The question with the choices below it, from the last to the first if `reversed`.
-    pub(super) fn shown_below(&self, question: &str, reversed: bool) -> String {
+    /// The question with the choices below it.
+    pub(super) fn shown_below(&self, question: &str, shown_choices: &ShownChoices) -> String {
         let mut prompt = format!("{}\n\n", question.trim());
         let letters = self.letters();
         for (shown, letter) in letters.iter().enumerate() {
-            let choice = &self.0[if reversed { self.len() - 1 - shown } else { shown }];
-            let _ = match &choice.meaning {
-                Some(meaning) => writeln!(prompt, "({letter}) {}: {}", choice.label, meaning.trim()),
-                None => writeln!(prompt, "({letter}) {}", choice.label),
+            let index = if shown_choices.reversed { self.len() - 1 - shown } else { shown };
+            let label = &self.0[index].label;
+            let _ = match &shown_choices.meanings[index] {
+                Some(meaning) if shown_choices.show_labels => {
+                    writeln!(prompt, "({letter}) {label}: {}", meaning.trim())
+                }
+                Some(meaning) => writeln!(prompt, "({letter}) {}", meaning.trim()),
+                None => writeln!(prompt, "({letter}) {label}"),
             };
         }
         let last = letters.len().saturating_sub(1);
@@ -130,8 +144,13 @@ mod tests {
         let told = read(json!({"praise": "likes it\n", "complaint": "wants it mended", "other": null}));
         let prompt = "Which is it?\n\n(A) praise: likes it\n(B) complaint: wants it mended\n(C) other\n\n\
                       Answer with the letter of one option and nothing else: A, B or C.";
-        assert_eq!(told.shown_below(" Which is it?\n", false), prompt);
-        assert!(listed.shown_below("Is it?", true).contains("(A) no\n(B) yes\n\n"));
+        let shown = |choices: &Choices, show_labels, reversed| {
+            let meanings = choices.0.iter().map(|choice| choice.meaning.clone()).collect();
+            choices.shown_below(" Which is it?\n", &ShownChoices { meanings, show_labels, reversed })
+        };
+        assert_eq!(shown(&told, true, false), prompt);
+        assert!(shown(&listed, true, true).contains("(A) no\n(B) yes\n\n"));
+        assert!(shown(&told, false, true).contains("(A) other\n(B) wants it mended\n(C) likes it\n\n"));
         assert!(serde_json::from_value::<Choices>(json!("yes")).is_err());
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Classification {
     pub(crate) probability: f64,
     /// The probability that an answer names any of the choices.
     pub(crate) coverage: f64,
-    /// `logprobs` or `samples`.
+    /// `logprobs`, `samples` or `heuristic`.
     pub(crate) method: String,
 }
 

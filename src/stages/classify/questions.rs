@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::choices::Choices;
+use super::choices::{Choices, ShownChoices};
 use super::spelling::Spellings;
 use super::{COVERAGE, Classification, LABEL, METHOD, Method, PROBABILITIES, first_token};
-use crate::llm::{Completion, Message, ModelRequest};
+use crate::llm::{Completion, HEURISTIC, Message, ModelRequest};
 use crate::record::Record;
 use crate::stage::{
     AnswerError, AnswerParser, Ask, Collect, ForEachBlock, OnError, StageError, Transform, TransformOutput,
@@ -108,8 +108,8 @@ impl ForEachBlock for FurtherSamples {
 
 /// Where the question comes from.
 pub(super) enum QuestionSource {
-    /// A template, below which the choices are shown.
-    Shown(Template),
+    /// A template, below which the choices are listed, and the templates of their meanings.
+    Shown(Template, Vec<Option<Template>>),
     /// A field.
     Own(String),
 }
@@ -122,6 +122,7 @@ pub(super) struct ClassifyQuestion {
     pub(super) answers: Vec<String>,
     pub(super) spellings: Spellings,
     pub(super) choices: Arc<Choices>,
+    pub(super) show_labels: bool,
     pub(super) params: Map<String, Value>,
 }
 
@@ -132,9 +133,16 @@ impl Ask for ClassifyQuestion {
 
     fn request(&self, record: &Record) -> Result<ModelRequest, StageError> {
         let messages = match &self.question {
-            QuestionSource::Shown(question) => {
+            QuestionSource::Shown(question, meanings) => {
                 let question = question.render(record)?;
-                vec![Message::new("user", self.choices.shown_below(&question, is_set(record, "reversed")))]
+                let meaning =
+                    |meaning: &Option<Template>| meaning.as_ref().map(|text| text.render(record)).transpose();
+                let shown = ShownChoices {
+                    meanings: meanings.iter().map(meaning).collect::<Result<_, _>>()?,
+                    show_labels: self.show_labels,
+                    reversed: is_set(record, "reversed"),
+                };
+                vec![Message::new("user", self.choices.shown_below(&question, &shown))]
             }
             QuestionSource::Own(field) => llm::question(record, field)?,
         };
@@ -150,7 +158,7 @@ impl Ask for ClassifyQuestion {
         Ok(ModelRequest { messages, params, choices: self.answers.clone(), ..ModelRequest::default() })
     }
 
-    fn accept(&self, record: &mut Record, completion: &Completion, _: &str) {
+    fn accept(&self, record: &mut Record, completion: &Completion, answered_by: &str) {
         let logprobs = completion.more.as_ref().and_then(|more| more.logprobs.as_ref());
         let tokens = logprobs.filter(|_| is_set(record, "logprobs")).map(first_token::read);
         let count = self.answers.len();
@@ -171,7 +179,9 @@ impl Ask for ClassifyQuestion {
             masses.reverse();
         }
         let text: String = completion.text.trim().chars().take(LONGEST_QUOTE).collect();
-        record.set(ANSWER, json!({"method": method, "masses": masses, "text": text}));
+        let by_heuristic = answered_by == HEURISTIC;
+        let answer = json!({"method": method, "masses": masses, "text": text, "by_heuristic": by_heuristic});
+        record.set(ANSWER, answer);
     }
 }
 
@@ -240,7 +250,12 @@ impl Transform for Fold {
                 return Ok(TransformOutput::Pass);
             }
         }
-        let method = if answers.iter().all(has_logprobs) { "logprobs" } else { "samples" };
+        let method = match answers.iter().all(has_logprobs) {
+            // Its numbers say how many words a choice shares with the question, however they are given.
+            _ if answers.iter().any(|answer| answer["by_heuristic"] == true) => HEURISTIC,
+            true => "logprobs",
+            false => "samples",
+        };
         let (probabilities, coverage) = self.mean(&answers)?;
         let mut best = 0;
         for (index, probability) in probabilities.iter().enumerate() {
@@ -271,6 +286,7 @@ impl Transform for Fold {
         record.set(PROBABILITIES, shown);
         record.set(METHOD, method);
         record.set(COVERAGE, coverage);
+        llm::set_answered_by_of(record, &self.stage);
         Ok(TransformOutput::Pass)
     }
 }

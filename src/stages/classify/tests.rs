@@ -86,7 +86,7 @@ fn a_preference_is_the_share_of_two_log_probabilities() {
     assert_eq!(rounds[0][0].1, json!({"logprobs": true, "top_logprobs": 20}));
     assert_eq!((rounds.len(), rounds[0].len()), (1, 1));
     let fields: Vec<&String> = made.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["text", "label", "probabilities", "method", "coverage"]);
+    assert_eq!(fields, ["text", "label", "probabilities", "method", "coverage", "answered_by"]);
 
     let clamp = json!({"clamp": [0.4, 0.6]});
     let made = run(pair(clamp.clone()), json!({}), model).1.unwrap();
@@ -129,6 +129,22 @@ fn both_orders_cancel_a_preference_for_a_place() {
         .1
         .unwrap();
     assert_near(&made["probabilities"]["first"], 0.5);
+}
+
+#[test]
+fn meanings_are_of_the_record_and_may_stand_alone() {
+    let mut config = pair(json!({"order": "both", "show_labels": false}));
+    config["choices"] = json!({"first": "{{ text }} It opens.", "second": "{{ other }}"});
+    let (rounds, made) =
+        run(config, json!({"other": "No idea.\n"}), |_, _| tokens(&[("A", -0.2), ("B", -1.7)]));
+    let shown = |question: usize| rounds[0][question].0.clone();
+    assert!(
+        shown(0).contains("better?\n\n(A) The lid is loose. It opens.\n(B) No idea.\n\n"),
+        "{}",
+        shown(0)
+    );
+    assert!(shown(1).contains("(A) No idea.\n(B) The lid is loose. It opens.\n\n"), "{}", shown(1));
+    assert_near(&made.unwrap()["probabilities"]["first"], 0.5);
 }
 
 #[test]
@@ -203,6 +219,14 @@ fn implausible_options_are_refused() {
         (
             json!({"input": "text", "choices": choices, "order": "both"}),
             "the order of the choices is that of your",
+        ),
+        (
+            json!({"question": "Q", "choices": {"a": "{{ topic }}", "b": null}}),
+            "no earlier stage makes `topic`",
+        ),
+        (
+            json!({"question": "Q", "choices": {"a": "{{ text }}", "b": null}, "show_labels": false}),
+            "nothing shows the choices",
         ),
         (
             json!({"question": "Q", "choices": ["a", "b", "c"], "clamp": [0.4, 0.6]}),

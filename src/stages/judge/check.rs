@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::answer::TAKEN;
 use super::{
-    CandidateOrder, JUDGEMENT, JUDGING, Judge, JudgeMode, PREFERRED, RATINGS, REASONS, SCORE, preferred,
-    score,
+    ANSWERED_BY, CandidateOrder, JUDGEMENT, JUDGING, Judge, JudgeMode, PREFERRED, RATINGS, REASONS, SCORE,
+    answered_by, preferred, score,
 };
 use crate::nearest::one_of;
 use crate::pipeline::{CheckContext, FieldType, RESERVED_PARAMS};
@@ -222,6 +222,7 @@ impl Judge {
             }
             (None, _) => made.into_iter().for_each(|(name, kind)| context.makes_as(name, kind)),
         }
+        context.makes_as(ANSWERED_BY, answered_by());
         context.makes_named(&JUDGEMENT, &self.into);
     }
 }

@@ -17,6 +17,7 @@ use super::questions::{PlannedQuestion, QuestionPlan, error};
 use super::{JudgeMode, PREFERRED, RATINGS, REASONS, SCORE};
 use crate::record::Record;
 use crate::stage::{StageError, Transform, TransformOutput};
+use crate::stages::llm;
 
 pub(super) struct JudgementFolder {
     pub(super) plan: Arc<QuestionPlan>,
@@ -52,6 +53,7 @@ impl Transform for JudgementFolder {
         record.set(&self.into, serde_json::to_value(&judgement).unwrap_or_default());
         let kept = serde_json::to_value(judgement.without_reasons()).unwrap_or_default();
         record.provenance.fields.insert(self.plan.draws.stage().to_string(), kept);
+        llm::set_answered_by_of(record, self.plan.draws.stage());
         Ok(TransformOutput::Pass)
     }
 }

@@ -98,6 +98,30 @@ fn who_answered_is_recorded_and_the_heuristic_is_not_forgotten() {
     assert_eq!(accept("second", Some("heuristic")), "heuristic");
 }
 
+#[test]
+fn who_answered_several_questions_is_recorded() {
+    let asked = |stage: &str, provider: &str| {
+        let call = ModelCall { stage: stage.into(), model: "strict".into(), ..ModelCall::default() };
+        Arc::new(ModelCall { provider: provider.into(), ..call })
+    };
+    #[track_caller]
+    fn check(calls: &[Arc<ModelCall>], before: Option<&str>, expected: Value) {
+        let mut record = Record::default();
+        record.provenance.calls = calls.to_vec();
+        before.into_iter().for_each(|before| record.set(ANSWERED_BY, before));
+        set_answered_by_of(&mut record, "judge");
+        assert_eq!(record.get(ANSWERED_BY), Some(&expected));
+    }
+    check(&[asked("llm", "openai"), asked("judge/ask", "openai")], Some("teacher"), json!("strict"));
+    check(&[asked("judge/ask", "mock"), asked("judge/ask", "mock")], None, json!("mock"));
+    check(&[asked("judge/ask", "openai"), asked("judge/ask", "heuristic")], None, json!("heuristic"));
+    // The heuristic's words do not become a model's work by being judged.
+    check(&[asked("llm", "heuristic"), asked("judge/ask", "openai")], Some("heuristic"), json!("heuristic"));
+    // Nobody was asked.
+    check(&[asked("judge-2/ask", "openai")], Some("teacher"), json!("teacher"));
+    check(&[], None, json!(null));
+}
+
 /// A builder that continues the conversation in `messages`.
 fn continuing() -> RequestBuilder {
     RequestBuilder { question: "messages".into(), continues: true, ..builder() }

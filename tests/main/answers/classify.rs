@@ -63,6 +63,43 @@ stages:
     assert!((5..=25).contains(&first), "{first} of 30");
 }
 
+#[test]
+fn lines_say_who_judged_and_classified() {
+    let pipeline = r#"
+name: labels
+models:
+  writer: {provider: openai, base_urls: ["http://127.0.0.1:9/v1"], model: m}
+  strict: {provider: openai, base_urls: ["http://127.0.0.1:9/v1"], model: m}
+stages:
+  - generate: {count: 3}
+  - set: {answer: "Row {{ row }} is fine."}
+  - judge: {model: strict, question: "Is row {{ row }} fine?", aspects: {truth: "5: it is right."}}
+  - set: {judged_by: {expr: answered_by}}
+  - classify: {model: writer, question: "Which fits row {{ row }}?", choices: [first, second]}
+  - sink: {path: out.jsonl, format: raw, fields: [row, judged_by, answered_by, method]}
+"#;
+    let dir = project();
+    std::fs::write(dir.path().join("labels.yaml"), pipeline).unwrap();
+    for (option, answered_by, method) in
+        [("--no-llm", "heuristic", "heuristic"), ("--mock", "mock", "logprobs")]
+    {
+        synthmill(dir.path(), &["run", "labels.yaml", "--out", answered_by, option], 0);
+        let made = lines(&dir.path().join(answered_by));
+        assert_eq!(made.len(), 3);
+        for line in made {
+            let found = [&line["judged_by"], &line["answered_by"], &line["method"]];
+            assert_eq!(found, [answered_by, answered_by, method], "{line}");
+        }
+    }
+    let rule = "models.writer={provider: mock, mock: {rules: [{logprobs: {A: -0.2, B: -1.7}}]}}";
+    // What the heuristic judged is its work, whoever answers later.
+    let of_heuristic = "models.strict={provider: heuristic}";
+    synthmill(dir.path(), &["run", "labels.yaml", "--out", "both", "--set", rule, "--set", of_heuristic], 0);
+    for line in lines(&dir.path().join("both")) {
+        assert_eq!((&line["answered_by"], &line["method"]), (&json!("heuristic"), &json!("logprobs")));
+    }
+}
+
 /// Runs `classify` over one row against a server with this reply; returns the line and the server's requests.
 fn asked(api: &str, reply: Value) -> (Value, Value) {
     let server = ModelServer::start(move |_| Reply::json(200, &reply));

@@ -239,6 +239,11 @@ fn a_plan_estimates_requests_tokens_cost_and_hours() {
     assert!((plan["hours"]["account"].as_f64().unwrap() - 50.0 / 60.0).abs() < 1e-6);
     let text = stdout(&synthmill(dir.path(), &["plan", "p.yaml", "--limit", "10"], 0));
     assert!(text.contains("10 items, foreseen from 10") && text.contains("10 requests to teacher"), "{text}");
+    let million = synthmill(dir.path(), &["plan", "p.yaml", "--json", "--items", "1000000"], 0);
+    let million: serde_json::Value = serde_json::from_str(&stdout(&million)).unwrap();
+    assert_eq!((million["items"].as_u64(), million["sampled"].as_u64()), (Some(1_000_000), Some(200)));
+    let ratio = million["stages"][0]["prompt_tokens"].as_f64().unwrap() / read;
+    assert!(million["stages"][0]["requests"] == 1e6 && (ratio - 2000.0).abs() < 0.5, "{million}");
     let text = stdout(&synthmill(dir.path(), &["validate", "p.yaml", "--estimate"], 0));
     assert!(text.contains("rows is right") && text.contains("500 requests to teacher"), "{text}");
     let told = stdout(&synthmill(dir.path(), &["validate", "p.yaml", "--estimate", "--json"], 0));
