@@ -1,5 +1,5 @@
-//! The answers of the server, drawn by a hash of the messages: sentences, ratings of texts, and log probabilities of
-//! two choices.
+//! The answers of the server: random, but the same for the same messages and, if a seed is sent, the same model and seed. It
+//! writes sentences, rates texts, and gives the log probabilities of two choices.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -33,6 +33,10 @@ pub(crate) async fn serve() {
 fn body(question: &Question) -> Value {
     let mut hasher = DefaultHasher::new();
     question.body["messages"].to_string().hash(&mut hasher);
+    if question.body["seed"].is_number() {
+        question.body["model"].to_string().hash(&mut hasher);
+        question.body["seed"].to_string().hash(&mut hasher);
+    }
     let mut random = ChaCha8Rng::seed_from_u64(hasher.finish());
     let schema = &question.body["response_format"]["json_schema"]["schema"];
     let mut choice = json!({"index": 0, "finish_reason": "stop"});

@@ -17,11 +17,15 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Runs `pipelines/recipes/RECIPE` in a project and asserts that it is complete.
+    /// Runs `pipelines/recipes/RECIPE` in a project, with the mock unless the arguments say otherwise, and asserts that it is
+    /// complete.
     pub(crate) fn by(dir: &Path, recipe: &str, arguments: &[&str]) -> Self {
         let file = format!("pipelines/recipes/{recipe}");
-        let mut words = vec!["-q", "run", &file, "--mock", "--fresh", "--out", "made"];
+        let mut words = vec!["-q", "run", &file, "--fresh", "--out", "made"];
         words.extend(arguments);
+        if !arguments.contains(&"--no-llm") {
+            words.push("--mock");
+        }
         synthmill(dir, &words, 0);
         Self::read(&dir.join("made"))
     }

@@ -2,17 +2,21 @@
 //!
 //! A module for each recipe asserts the counts and the lineage of its method; here is what holds for all of them.
 
+mod constitution;
 mod conversation;
 mod evol_instruct;
+mod inverted_labels;
 mod killed;
 mod made;
 mod magpie;
 mod personas;
 mod polish;
+mod preferences;
 mod rephrase;
 mod self_instruct_challenge;
 mod step_labels;
 mod trajectories;
+mod ultrafeedback;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
