@@ -83,7 +83,7 @@ fn what_always_fails_leaves_the_seeds() {
         ("hollow", writer("And so... it IS, for you!"), DIFFERENT),
         ("hollow", writer(" ... "), DIFFERENT),
         ("copies_prompt", writes("Name the colour of the given prompt."), DIFFERENT),
-        ("copies_prompt", writes("<instruction>Name the colour of grass.</instruction>"), DIFFERENT),
+        ("copies_prompt", writes("Name the colour of the <instruction> of grass."), DIFFERENT),
         ("copies_prompt", writes("Sure! Name the colour of the grass."), DIFFERENT),
         ("length", writes("Name it."), DIFFERENT),
         ("length", writes("{{ 'long ' * 900 }}"), DIFFERENT),
@@ -110,6 +110,18 @@ fn skipped(run: &Path) -> BTreeMap<String, usize> {
         }
     }
     reasons.into_iter().map(|(class, ids)| (class, ids.len())).collect()
+}
+
+#[test]
+fn an_instruction_between_the_tags_of_the_prompt_is_taken_out_of_them() {
+    let dir = seeds(2);
+    let writer = json!([
+        {"when": "mock.stage == 'evolve/llm'", "answer": "<instruction>\n{{ instruction }} Why?\n</instruction>\n"},
+        {"answer": "It is blue."},
+    ]);
+    let made = evolved(dir.path(), &writer, DIFFERENT, &["--var", "rounds=1"]);
+    assert_eq!(made.len(), 4);
+    assert_eq!(made[1]["messages"][0]["content"], "Describe the colour number 0. Why?");
 }
 
 #[test]
