@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::exit::{Exit, UsageError};
 use super::{print, print_data};
-use crate::report::{self, EmbeddingEndpoint, FieldPair, Findings, Options};
+use crate::report::findings::Proportion;
+use crate::report::{self, EmbeddingEndpoint, FieldGap, FieldPair, Findings, Options};
 
 /// The arguments of `report`.
 #[derive(Debug, Args)]
@@ -27,6 +28,10 @@ pub(super) struct ReportArgs {
     /// of their values, and records that differ. May be given several times.
     #[arg(long, value_name = "FIELD:FIELD", value_parser = parse_pair)]
     agree: Vec<FieldPair>,
+    /// The fields of a weak model, a student and a ceiling, and that of the truth: how much of the gap between the weak
+    /// model and the ceiling the student recovers. May be given several times.
+    #[arg(long, value_name = "WEAK:STUDENT:CEILING:TRUTH", value_parser = parse_gap)]
+    gap: Vec<FieldGap>,
     /// Price of a million tokens read by the model, in any currency.
     #[arg(long, value_name = "PRICE", value_parser = parse_price)]
     price_in: Option<f64>,
@@ -84,6 +89,7 @@ impl ReportArgs {
             prices,
             against: self.against.clone(),
             agree: self.agree.clone(),
+            gaps: self.gap.clone(),
             embeddings: embeddings.map(|(base_url, model)| EmbeddingEndpoint {
                 base_url,
                 model,
@@ -117,6 +123,17 @@ fn parse_pair(text: &str) -> Result<FieldPair, String> {
             Ok(FieldPair { first: first.to_owned(), second: second.to_owned() })
         }
         _ => Err("two fields with a colon between them, such as `judged:human`".to_owned()),
+    }
+}
+
+fn parse_gap(text: &str) -> Result<FieldGap, String> {
+    let fields: Vec<&str> = text.split(':').collect();
+    match fields[..] {
+        [weak, student, ceiling, truth] if !fields.contains(&"") => {
+            let [weak, student, ceiling, truth] = [weak, student, ceiling, truth].map(str::to_owned);
+            Ok(FieldGap { weak, student, ceiling, truth })
+        }
+        _ => Err("four fields with colons between them, such as `weak:student:ceiling:truth`".to_owned()),
     }
 }
 
@@ -164,6 +181,17 @@ fn summary(found: &[Findings], out: &Path) -> String {
             text.push_str(&format!(
                 "  {} and {}: {} of {} equal, Cohen's kappa {kappa}\n",
                 pair.first, pair.second, pair.equal.count, pair.equal.of
+            ));
+        }
+        for gap in &found.gaps {
+            let right = |(name, part): &(String, Proportion)| format!("{name} {} of {}", part.count, part.of);
+            let recovered =
+                gap.recovered.map_or("none, as there is no gap".to_owned(), |part| format!("{part:.3}"));
+            text.push_str(&format!(
+                "  right: {}, {}, {}; of the gap recovered: {recovered}\n",
+                right(&gap.weak),
+                right(&gap.student),
+                right(&gap.ceiling)
             ));
         }
         for note in &found.notes {

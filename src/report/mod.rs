@@ -13,4 +13,4 @@ mod statistics;
 pub use embeddings::{EmbeddingEndpoint, EmbeddingError};
 pub use findings::Findings;
 pub use gather::{Options, ReportError, findings};
-pub use read::{FieldPair, ReadError};
+pub use read::{FieldGap, FieldPair, ReadError};

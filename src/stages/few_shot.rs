@@ -1,12 +1,14 @@
-//! `few_shot`: adds demonstrations from a file to a record, for its prompt to show.
+//! `few_shot`: adds demonstrations from a file or another run to a record, for its prompt to show.
 //!
-//! Precedes `prompt`. `demonstrations` reads the file and excludes the record itself and its group; `bm25` finds the
-//! most similar rows.
+//! Precedes `prompt`. `demonstrations` reads them and excludes the record itself and its group; `bm25` finds the most
+//! similar rows.
 
 mod bm25;
 mod demonstrations;
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::seq::index;
 use schemars::JsonSchema;
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 
 use self::bm25::Bm25;
 use self::demonstrations::{Demonstration, Own};
+use super::ingest::run;
 use super::{Role, StageDescription};
 use crate::draw::Draws;
 use crate::pipeline::{CheckContext, FieldType, ProducedField};
@@ -26,13 +29,22 @@ use crate::stage::{
 /// The number of rows from which the types of the fields are inferred.
 const PEEK: usize = 100;
 
-/// Adds demonstrations from a file to a record.
+/// Adds demonstrations from a file or another run to a record.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FewShot {
     /// A JSONL file with a demonstration per line, an object with any fields; at most 200,000 lines.
-    path: String,
-    /// The number of demonstrations for each record; fewer only if the file has no more that the record may use.
+    #[serde(default)]
+    path: Option<String>,
+    /// Instead of `path`, the directory of a complete run: the lines of one of its sinks are the demonstrations, in the
+    /// order of its items. If there are none, records get an empty list. May name `vars`.
+    #[serde(default)]
+    run: Option<String>,
+    /// With `run`, the id of the sink; optional if the run has only one.
+    #[serde(default)]
+    sink: Option<String>,
+    /// The number of demonstrations for each record, 0 for none; fewer only if there are no more that the record may
+    /// use.
     #[serde(default = "k")]
     k: usize,
     /// How demonstrations are selected.
@@ -65,6 +77,11 @@ pub(super) enum SelectBy {
     /// The most similar by the words that their texts share with the record's text (BM25). If fewer than `k` share a
     /// word, the rest are drawn at random.
     Similar,
+    /// The same for all records, drawn once for the run, so that prompts have a common beginning which servers can
+    /// cache. A record gets the next ones instead of those that it may not use.
+    Same,
+    /// The first ones in the order of the file that the record may use, the same for all records.
+    First,
 }
 
 fn k() -> usize {
@@ -89,8 +106,8 @@ const EXAMPLES: ProducedField = ProducedField::named_by(
 impl StageDescription for FewShot {
     const NAME: &'static str = "few_shot";
     const ROLE: Role = Role::Transform;
-    const PURPOSE: &'static str = "Adds demonstrations (few-shot examples) from a file to a record: a random selection, or the most \
-         similar ones.";
+    const PURPOSE: &'static str = "Adds demonstrations (few-shot examples) from a file or another run to a record: a random selection, the most \
+         similar ones, or the same for all.";
     const MAKES: &'static [ProducedField] = &[EXAMPLES];
     const EXAMPLE: &'static str = r#"name: few-shot-example
 models:
@@ -121,9 +138,6 @@ stages:
 
 impl StageConfig for FewShot {
     fn check(&self, context: &mut CheckContext<'_>) {
-        if self.k == 0 {
-            context.problem("/k", "no demonstration is wanted").expected("1 or more");
-        }
         match &self.field {
             Some(field) => context.needs_type("/field", field, &FieldType::text()),
             None if self.by == SelectBy::Similar => {
@@ -140,20 +154,40 @@ impl StageConfig for FewShot {
     }
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
-        let path = context.render(&self.path)?;
-        let demonstrations = demonstrations::read(&path, &self.group, self.compared())
-            .map_err(|error| BuildError::Other(format!("`{path}`: {error}")))?;
-        let index = (self.by == SelectBy::Similar).then(|| {
-            let field = self.compared().unwrap_or_default();
-            Bm25::new(demonstrations.iter().map(|one| {
-                demonstrations::inside(&one.fields, field).and_then(Value::as_str).unwrap_or_default()
-            }))
-        });
+        let demonstrations = match (&self.path, &self.run) {
+            (Some(path), None) => {
+                let path = context.render(path)?;
+                demonstrations::of_file(&path, &self.group, self.compared())
+                    .map_err(|error| BuildError::Other(format!("`{path}`: {error}")))?
+            }
+            (None, Some(folder)) => {
+                let folder = PathBuf::from(context.render(folder)?);
+                let lines = Arc::new(run::lines(&folder, self.sink.as_deref())?);
+                demonstrations::of_run(&lines, &self.group, self.compared())
+                    .map_err(|error| BuildError::Other(format!("`{}`: {error}", lines.path.display())))?
+            }
+            _ => return Err(BuildError::Other("neither or both of `path` and `run` are given".into())),
+        };
+        let order = match self.by {
+            SelectBy::Random => Order::Drawn,
+            SelectBy::Similar => {
+                let field = self.compared().unwrap_or_default();
+                let text = |one| demonstrations::inside(one, field).and_then(Value::as_str);
+                let texts = demonstrations.iter().map(|one| text(&one.fields).unwrap_or_default());
+                Order::Similar(Bm25::new(texts))
+            }
+            SelectBy::First => Order::Fixed((0..demonstrations.len()).collect()),
+            SelectBy::Same => {
+                let mut rng = context.draws.rng("demonstrations", "all records");
+                let all = demonstrations.len();
+                Order::Fixed(index::sample(&mut rng, all, all).into_vec())
+            }
+        };
         let draws = context.draws.clone();
         Ok(Processor::Transform(Box::new(Demonstrator {
             options: self.clone(),
             demonstrations,
-            index,
+            order,
             draws,
         })))
     }
@@ -166,34 +200,94 @@ impl FewShot {
         Some(self.example_field.as_deref().unwrap_or(field))
     }
 
-    /// Reads the file, reports what is wrong with it, and returns the type of its rows.
+    /// Reads the demonstrations, reports what is wrong with them, and returns the type of one.
     fn type_of_rows(&self, context: &mut CheckContext<'_>) -> FieldType {
-        let Some(path) = context.render("/path", &self.path) else { return FieldType::object() };
-        context.depends_on(&path);
-        match demonstrations::read(&path, &self.group, self.compared()) {
-            Ok(rows) => {
-                let types =
-                    rows.iter().take(PEEK).map(|row| FieldType::of_value(&Value::Object(row.fields.clone())));
-                let row = types.fold(FieldType::never(), FieldType::or);
-                if rows.len() > PEEK { row.presumed() } else { row }
+        let rows = match (&self.path, &self.run) {
+            (Some(path), None) => self.rows_of_file(context, path),
+            (None, Some(folder)) => self.rows_of_run(context, folder),
+            (given, _) => {
+                let message = match given {
+                    Some(_) => "`path` and `run` are both given",
+                    None => "nothing says where the demonstrations are",
+                };
+                context
+                    .problem("", message)
+                    .expected("`path`, a JSONL file; or `run`, the directory of a run");
+                None
             }
+        };
+        if self.run.is_none() && self.sink.is_some() {
+            context.problem("/sink", "`sink` is of a run, and there is no `run`").on_key();
+        }
+        let rows = rows.unwrap_or_default();
+        let types = rows.iter().take(PEEK).map(|row| FieldType::of_value(&Value::Object(row.fields.clone())));
+        match types.reduce(FieldType::or) {
+            None => FieldType::object(),
+            Some(row) if rows.len() > PEEK => row.presumed(),
+            Some(row) => row,
+        }
+    }
+
+    fn rows_of_file(&self, context: &mut CheckContext<'_>, path: &str) -> Option<Vec<Demonstration>> {
+        let path = context.render("/path", path)?;
+        context.depends_on(&path);
+        match demonstrations::of_file(&path, &self.group, self.compared()) {
+            Ok(rows) => Some(rows),
             Err(error) => {
                 context
                     .problem("/path", format!("`{path}`: {error}"))
                     .expected("a JSONL file with a demonstration in each line");
                 context.hint_if_missing(&path);
-                FieldType::object()
+                None
             }
         }
     }
+
+    /// The lines of the run in `folder`; `None` if an earlier pipeline of the same command makes them.
+    fn rows_of_run(&self, context: &mut CheckContext<'_>, folder: &str) -> Option<Vec<Demonstration>> {
+        let folder = context.render("/run", folder)?;
+        if context.is_planned_run(Path::new(&folder)) {
+            return None;
+        }
+        let lines = match run::lines(Path::new(&folder), self.sink.as_deref()) {
+            Ok(lines) => Arc::new(lines),
+            Err(wrong) => {
+                wrong.report(context);
+                return None;
+            }
+        };
+        let path = lines.path.display().to_string();
+        context.depends_on_as(&path, &lines.hash);
+        match demonstrations::of_run(&lines, &self.group, self.compared()) {
+            Ok(rows) => {
+                if rows.is_empty() {
+                    context.warning("/run", format!("`{path}` has no lines, so there are no demonstrations"));
+                }
+                Some(rows)
+            }
+            Err(error) => {
+                context.problem("/run", format!("`{path}`: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// The order in which demonstrations are taken.
+enum Order {
+    /// Drawn for each record.
+    Drawn,
+    /// By similarity to the record, then drawn.
+    Similar(Bm25),
+    /// The same for all records.
+    Fixed(Vec<usize>),
 }
 
 /// The processor: adds demonstrations to a record.
 struct Demonstrator {
     options: FewShot,
     demonstrations: Vec<Demonstration>,
-    /// With `similar`.
-    index: Option<Bm25>,
+    order: Order,
     draws: Draws,
 }
 
@@ -208,12 +302,19 @@ impl Transform for Demonstrator {
             ),
         };
         let own = Own::new(record.get(&self.options.group), text);
-        let mut chosen: Vec<usize> = Vec::with_capacity(self.options.k);
-        if let (Some(index), Some(text)) = (&self.index, text) {
-            let similar = index.ranked(text).into_iter().map(|row| row as usize);
-            chosen.extend(similar.filter(|row| !own.has(&self.demonstrations[*row])).take(self.options.k));
+        let may_see = |row: &usize| !own.has(&self.demonstrations[*row]);
+        let mut chosen: Vec<usize> = Vec::with_capacity(self.options.k.min(self.demonstrations.len()));
+        match (&self.order, text) {
+            (Order::Fixed(order), _) => {
+                chosen.extend(order.iter().copied().filter(may_see).take(self.options.k));
+            }
+            (Order::Similar(index), Some(text)) => {
+                let similar = index.ranked(text).into_iter().map(|row| row as usize);
+                chosen.extend(similar.filter(may_see).take(self.options.k));
+                self.draw(record, &own, &mut chosen);
+            }
+            _ => self.draw(record, &own, &mut chosen),
         }
-        self.draw(record, &own, &mut chosen);
         let shown: Vec<&Demonstration> = chosen.iter().map(|row| &self.demonstrations[*row]).collect();
         let lines: Vec<u64> = shown.iter().map(|one| one.line).collect();
         let examples: Vec<Value> = shown.iter().map(|one| Value::Object(one.fields.clone())).collect();
@@ -246,133 +347,4 @@ impl Demonstrator {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::RecordId;
-    use crate::stages::testing::{build, record};
-    use std::collections::BTreeMap;
-
-    /// A file of these rows.
-    fn file(rows: &[Value]) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
-        std::fs::write(file.path(), lines.join("\n")).unwrap();
-        file
-    }
-
-    fn stage(file: &tempfile::NamedTempFile, mut config: Value) -> Box<dyn Transform> {
-        config["path"] = file.path().to_str().unwrap().into();
-        let Processor::Transform(part) = build::<FewShot>(config) else { panic!("not a transform") };
-        part
-    }
-
-    /// The field `n` of the demonstrations that a record gets.
-    fn shown(part: &dyn Transform, item: u64, fields: Value) -> Vec<u64> {
-        let mut record = record(fields);
-        record.id = RecordId::item(item);
-        part.process(&mut record).unwrap();
-        record
-            .get("examples")
-            .unwrap()
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["n"].as_u64().unwrap())
-            .collect()
-    }
-
-    fn questions() -> tempfile::NamedTempFile {
-        file(&[
-            json!({"n": 0, "question": "How is green tea brewed?", "topic": "tea"}),
-            json!({"n": 1, "question": "How is bread baked?", "topic": "bread"}),
-            json!({"n": 2, "question": "Why does sourdough bread rise?", "topic": "bread"}),
-            json!({"n": 3, "question": "What moves the tides?", "topic": "sea"}),
-        ])
-    }
-
-    #[test]
-    fn the_most_similar_come_first_and_never_the_record_itself() {
-        let file = questions();
-        let part = stage(&file, json!({"k": 2, "by": "similar", "field": "question"}));
-        let ask = |question: &str| shown(&*part, 0, json!({ "question": question }));
-        assert_eq!(ask("Why does my sourdough not rise?"), [2, ask("Why does my sourdough not rise?")[1]]);
-        assert_eq!(ask("Bread baked at home"), [1, 2]);
-        // The record itself, regardless of case and white space.
-        assert_eq!(ask(" how is  bread baked? ")[0], 0);
-        assert!(!ask("How is bread baked?").contains(&1));
-        let part = stage(&file, json!({"k": 4, "by": "similar", "field": "q", "example_field": "question"}));
-        assert_eq!(shown(&*part, 0, json!({"q": "How is bread baked?"})).len(), 3);
-        // Rows that share no word are drawn to fill up.
-        assert_eq!(shown(&*part, 0, json!({"q": "xyz"})).len(), 4);
-    }
-
-    #[test]
-    fn a_group_is_never_shown_to_its_own() {
-        let file = questions();
-        let part = stage(&file, json!({"k": 4, "group": "topic"}));
-        for item in 0..50 {
-            let mut found = shown(&*part, item, json!({"topic": "bread"}));
-            found.sort_unstable();
-            assert_eq!(found, [0, 3]);
-            assert_eq!(shown(&*part, item, json!({"topic": ["tea", "sea", "bread"]})), [0; 0]);
-        }
-        // A row that `ingest` read from the same file has the same group as its line.
-        let part = stage(&file, json!({"k": 4}));
-        let group = json!([format!("{}:2", file.path().to_str().unwrap())]);
-        assert!(!shown(&*part, 0, json!({ "group": group })).contains(&1));
-    }
-
-    #[test]
-    fn draws_are_fair_and_belong_to_the_record() {
-        let file = file(&(0..10).map(|n| json!({ "n": n })).collect::<Vec<_>>());
-        let part = stage(&file, json!({"k": 3}));
-        let mut counts: BTreeMap<u64, i32> = BTreeMap::new();
-        for item in 0..3000 {
-            let found = shown(&*part, item, json!({}));
-            assert_eq!(found.iter().collect::<HashSet<_>>().len(), 3);
-            assert_eq!(found, shown(&*part, item, json!({})));
-            found.iter().for_each(|n| *counts.entry(*n).or_default() += 1);
-        }
-        assert!(counts.len() == 10 && counts.values().all(|count| (count - 900).abs() < 120), "{counts:?}");
-    }
-
-    #[test]
-    fn provenance_names_the_lines() {
-        let file = questions();
-        let part = stage(&file, json!({"k": 1, "by": "similar", "field": "question"}));
-        let mut record = record(json!({"question": "the tides"}));
-        part.process(&mut record).unwrap();
-        assert_eq!(record.provenance.fields["stage"], json!({"lines": [4]}));
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused() {
-        let right = questions();
-        let (right, none) = (right.path().to_str().unwrap(), "/no/such/file.jsonl");
-        let empty = file(&[]);
-        let wrong = file(&[json!({"question": "a"}), json!({"question": 5})]);
-        let (empty, wrong) = (empty.path().to_str().unwrap(), wrong.path().to_str().unwrap());
-        for (config, expected) in [
-            (json!({"path": right}), ""),
-            (json!({"path": right, "by": "similar", "field": "question"}), ""),
-            (json!({"path": right, "by": "similar"}), "nothing says what is similar"),
-            (json!({"path": right, "example_field": "question"}), "nothing is compared with it"),
-            (json!({"path": right, "k": 0}), "no demonstration is wanted"),
-            (
-                json!({"path": right, "field": "query", "example_field": "question"}),
-                "no earlier stage makes `query`",
-            ),
-            (json!({"path": none}), "No such file"),
-            (json!({"path": empty}), "has no rows"),
-            (json!({"path": wrong, "field": "question"}), "line 2: `question` is not a text"),
-        ] {
-            let (vars, models) = Default::default();
-            let mut context = CheckContext::new(&vars, &models);
-            context.makes_as("question", FieldType::text());
-            serde_json::from_value::<FewShot>(config.clone()).unwrap().check(&mut context);
-            let messages: Vec<&str> = context.problems().iter().map(|one| one.message.as_str()).collect();
-            assert!(messages.concat().contains(expected), "{config}: {messages:?}");
-            assert_eq!(messages.len(), usize::from(!expected.is_empty()), "{config}: {messages:?}");
-        }
-    }
-}
+mod tests;

@@ -48,7 +48,7 @@ pub(super) struct Sink {
     #[serde(default)]
     types: BTreeMap<String, ColumnType>,
     /// A system message at the start of each conversation or prompt; if there is one already, this text is put before
-    /// it.
+    /// it. May name `vars`.
     #[serde(default)]
     system: Option<String>,
     /// The field that holds the user's turn. If neither `user` nor `assistant` is given, the conversation is the
@@ -259,7 +259,7 @@ impl Sink {
         let render = |text: &Option<String>| text.as_deref().map(|text| context.render(text)).transpose();
         Ok(FormatSettings {
             fields: named.filter_map(|(part, field)| Some((part, field?.to_owned()))).collect(),
-            system: self.system.clone(),
+            system: render(&self.system)?,
             turns: self.turns.unwrap_or_default(),
             neutral: self.neutral,
             data_source: render(&self.data_source)?.unwrap_or_default(),

@@ -1,7 +1,10 @@
 //! `split`: assigns each record to a data set.
 //!
 //! By ratio, with a hash of the record's group, so that records of one group (a section, a document) are never on
-//! both sides; or by ordered rules. Comes anywhere before the sinks that use the field.
+//! both sides; by the item's number, so that the shares are exact (`exact`); or by ordered rules. Comes anywhere before
+//! the sinks that use the field.
+
+mod exact;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::exact::ExactShares;
 use super::{Role, StageDescription};
 use crate::draw::Draws;
 use crate::pipeline::ProducedField;
@@ -32,12 +36,25 @@ pub(super) struct Split {
     /// different data sets is dropped as `crosses_split`.
     #[serde(default = "by")]
     by: String,
+    /// `exact` meets the ratios exactly instead of drawing a data set for each group: after any number of items, the
+    /// count of each data set is within one of its share (within two if there are three or more). Items are counted,
+    /// so items of one group may be separated, and what is filtered out before this stage counts too.
+    #[serde(default)]
+    quota: Option<Quota>,
     /// Rules that are applied before the ratios, in order; the first whose `when` is true decides.
     #[serde(default)]
     rules: Vec<SplitRule>,
     /// The field in which the data set's name is stored.
     #[serde(default = "output")]
     output: String,
+}
+
+/// How ratios are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Quota {
+    /// To within one item.
+    Exact,
 }
 
 /// One rule of a split.
@@ -93,7 +110,9 @@ impl StageConfig for Split {
                     .expected("a number above 0");
             }
         }
-        if !self.ratios.is_empty() {
+        if self.quota.is_some() {
+            self.check_quota(context);
+        } else if !self.ratios.is_empty() {
             self.check_key(context);
         } else if self.rules.last().is_some_and(|rule| rule.when.is_some()) {
             context.may_drop();
@@ -122,8 +141,11 @@ impl StageConfig for Split {
             let when = rule.when.as_deref().map(|when| context.expression(when)).transpose()?;
             rules.push((when, rule.to.clone()));
         }
+        let exact =
+            self.quota.map(|_| ExactShares::new(self.ratios.values().copied(), context.draws.clone()));
         Ok(Processor::Transform(Box::new(SplitAssigner {
             rules,
+            exact,
             sum: self.ratios.values().sum(),
             ratios: self.ratios.iter().map(|(name, share)| (name.clone(), *share)).collect(),
             by: context.expression(&self.by)?,
@@ -134,6 +156,19 @@ impl StageConfig for Split {
 }
 
 impl Split {
+    /// Checks what exact shares go with.
+    fn check_quota(&self, context: &mut CheckContext<'_>) {
+        if self.ratios.is_empty() {
+            context.problem("/quota", "there are no `ratios` to meet").on_key();
+        }
+        if self.by != by() {
+            context
+                .problem("/by", "`quota: exact` counts items, which may tear `by` apart")
+                .on_key()
+                .expected("either `by` or `quota`");
+        }
+    }
+
     /// Checks the expression by which records are grouped.
     fn check_key(&self, context: &mut CheckContext<'_>) {
         if context.expression("/by", &self.by).is_none() {
@@ -150,6 +185,7 @@ impl Split {
 
 struct SplitAssigner {
     rules: Vec<(Option<Expression>, String)>,
+    exact: Option<ExactShares>,
     ratios: Vec<(String, f64)>,
     sum: f64,
     by: Expression,
@@ -171,6 +207,11 @@ impl Transform for SplitAssigner {
         }
         if self.ratios.is_empty() {
             return Ok(TransformOutput::Drop("no_rule".into()));
+        }
+        if let Some(exact) = &self.exact {
+            let (name, _) = &self.ratios[exact.side(record.id.item)];
+            record.set(&self.output, name.as_str());
+            return Ok(TransformOutput::Pass);
         }
         let mut side = None;
         for key in self.keys(record)? {
@@ -267,6 +308,32 @@ mod tests {
             }
         }
         assert_eq!(met, (true, true));
+    }
+
+    #[test]
+    fn exact_shares_count_items_and_take_no_key() {
+        let part = splitter(json!({"ratios": {"first": 1, "second": 1}, "quota": "exact"}));
+        let sides = (0..101).map(|item| {
+            let mut record = record(json!({"group": ["all of one"]}));
+            record.id = crate::record::RecordId::item(item);
+            part.process(&mut record).unwrap();
+            record.text("split").unwrap().to_owned()
+        });
+        let first = sides.filter(|side| side == "first").count();
+        assert!((50..=51).contains(&first), "{first} of 101");
+        for (config, expected) in [
+            (json!({"ratios": {"a": 1, "b": 1}, "quota": "exact"}), ""),
+            (json!({"rules": [{"to": "a"}], "quota": "exact"}), "there are no `ratios` to meet"),
+            (json!({"ratios": {"a": 1, "b": 1}, "quota": "exact", "by": "id"}), "counts items"),
+        ] {
+            let (vars, models) = Default::default();
+            let mut context = CheckContext::new(&vars, &models);
+            serde_json::from_value::<Split>(config).unwrap().check(&mut context);
+            let messages: Vec<&str> = context.problems().iter().map(|one| one.message.as_str()).collect();
+            assert!(
+                messages.concat().contains(expected) && messages.len() == usize::from(!expected.is_empty())
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::checked_operators::{
 };
 use super::rewrite::comparing;
 use super::{diff, measures, number_lists, patterns, quotation, regexes};
+use crate::language::LanguageDetector;
 
 /// The fuel of one render: an instruction costs one, and so do 64 bytes created or searched. Enough for any
 /// prompt, and little enough that an endless loop in a template ends within a second and with 64 MB at most.
@@ -49,6 +50,9 @@ const COMPARING: [&str; 18] = [
     "false",
 ];
 
+/// The beginning of a text that its language is read from.
+const LANGUAGE_BYTES: usize = 4096;
+
 /// Used by every template.
 pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 /// minijinja's own filters, for those that are only guarded here.
@@ -58,6 +62,9 @@ static BUILT_IN: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_fuel(Some(FUEL));
     environment
 });
+
+/// Detects the common languages.
+static LANGUAGES: LazyLock<LanguageDetector> = LazyLock::new(|| LanguageDetector::new(std::iter::empty()));
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
@@ -84,6 +91,7 @@ fn environment() -> Environment<'static> {
         in_order("max", state, value, options, filters::max)
     });
     environment.add_filter("tojson", tojson);
+    environment.add_filter("language", language);
     environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
     environment.add_filter("bool", |value: Value| {
         checked_operators::truth(value, None).map(|value| value.is_true())
@@ -133,6 +141,13 @@ fn add_operators(environment: &mut Environment<'static>) {
     environment.add_filter(KEPT, |state: &State<'_, '_>, value: Value, _site: usize| {
         checked_operators::kept(state, value)
     });
+}
+
+/// The English name of a text's language, such as `French`; empty where it is too short or too mixed to tell.
+fn language(state: &State<'_, '_>, text: &str) -> Result<&'static str, Error> {
+    let beginning = &text[..text.floor_char_boundary(LANGUAGE_BYTES)];
+    state.consume_fuel((beginning.len() / 8) as u64)?;
+    Ok(LANGUAGES.detect(beginning).map_or("", |language| language.eng_name()))
 }
 
 /// Writes the value of `{{ ... }}`.
@@ -332,6 +347,24 @@ fn without_html_escapes(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_has_a_language_where_it_can_be_told() {
+        let check = |text: &str, expected: &str| {
+            let found = ENVIRONMENT.compile_expression("text | language").unwrap();
+            let found = found.eval(minijinja::context! { text }).unwrap();
+            assert_eq!(found.as_str(), Some(expected), "{text}");
+        };
+        check("How do I build a compost heap in a small garden?", "English");
+        check("Comment monter un tas de compost dans un petit jardin ?", "French");
+        check("Wie stelle ich die Bremsen an meinem Fahrrad ein?", "German");
+        check(
+            "\u{7dd1}\u{8336}\u{306f}\u{3069}\u{3046}\u{3084}\u{3063}\u{3066}\u{4f5c}\u{308a}\u{307e}\u{3059}\u{304b}",
+            "Japanese",
+        );
+        check("42", "");
+        check("", "");
+    }
 
     #[test]
     fn json_keeps_its_own_escapes_and_loses_those_of_html() {

@@ -5,7 +5,7 @@
 use crate::nearest::nearest;
 
 /// Filters.
-pub(super) const FILTERS: [&str; 53] = [
+pub(super) const FILTERS: [&str; 54] = [
     "abs",
     "attr",
     "batch",
@@ -26,6 +26,7 @@ pub(super) const FILTERS: [&str; 53] = [
     "int",
     "items",
     "join",
+    "language",
     "last",
     "length",
     "lines",

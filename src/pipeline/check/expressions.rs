@@ -19,13 +19,14 @@ use super::CheckContext;
 use crate::pipeline::field_type::FieldType;
 
 /// Filters that return a text.
-const TO_TEXT: [&str; 19] = [
+const TO_TEXT: [&str; 20] = [
     "capitalize",
     "e",
     "escape",
     "format",
     "indent",
     "join",
+    "language",
     "lower",
     "pprint",
     "regex_replace",

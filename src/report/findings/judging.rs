@@ -121,6 +121,21 @@ pub struct FieldAgreement {
     pub differing: Vec<DifferingRecord>,
 }
 
+/// How much of the gap between a weak model and a ceiling a student recovers, each measured against the truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecoveredGap {
+    /// The field of the weak model's answers, and records in which they are those of the truth.
+    pub weak: (String, Proportion),
+    /// The same of the student.
+    pub student: (String, Proportion),
+    /// The same of the ceiling.
+    pub ceiling: (String, Proportion),
+    /// The field of the truth.
+    pub truth: String,
+    /// The part of the gap, 0 as good as the weak model, 1 as good as the ceiling; `None` where there is no gap.
+    pub recovered: Option<f64>,
+}
+
 /// A record with different values in two fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DifferingRecord {

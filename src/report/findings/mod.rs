@@ -29,8 +29,8 @@ pub use generation::{
     RejectionCause, RequiredSize, ShareEstimate, TokenTotals,
 };
 pub use judging::{
-    AspectRatings, DifferingRecord, FieldAgreement, JudgeTotals, PreferenceTotals, RatingCount, SlotRatings,
-    VoteAgreement,
+    AspectRatings, DifferingRecord, FieldAgreement, JudgeTotals, PreferenceTotals, RatingCount, RecoveredGap,
+    SlotRatings, VoteAgreement,
 };
 pub use lengths::{Histogram, LengthAdherence, LengthSummary, Lengths, PartLengths};
 pub use standouts::{DrawnShare, Proportion, Standout};
@@ -91,6 +91,8 @@ pub struct Findings {
     pub classified: Vec<ClassifyTotals>,
     /// The agreement of the requested pairs of fields.
     pub agreement: Vec<FieldAgreement>,
+    /// The gaps between models that were asked for.
+    pub gaps: Vec<RecoveredGap>,
     /// Records for browsing, sampled by `seed`, in the order of the data; includes rejected ones.
     pub sample: Vec<SampleRecord>,
     /// In a report of several: how this one differs from the first; `None` for the first.

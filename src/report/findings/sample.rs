@@ -52,6 +52,7 @@ impl Findings {
             judging: vec![judging::judging()],
             classified: vec![judging::classified()],
             agreement: vec![judging::agreement()],
+            gaps: vec![judging::gap()],
             sample: (0..40).map(record).collect(),
             difference: None,
             against: Vec::new(),

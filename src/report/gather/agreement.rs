@@ -7,9 +7,12 @@ use std::path::Path;
 use super::ReportError;
 use super::sample::text;
 use crate::nearest::listed;
-use crate::report::findings::{DifferingRecord, FieldAgreement, Proportion};
-use crate::report::read::{FieldPair, PairOfValues, field_pair_files, for_each_pair};
+use crate::report::findings::{DifferingRecord, FieldAgreement, Proportion, RecoveredGap};
+use crate::report::read::{
+    FieldGap, FieldPair, PairOfValues, field_pair_files, for_each_joined_pair, for_each_pair,
+};
 use crate::report::statistics::kappa::kappa;
+use crate::report::statistics::recovered_gap::recovered;
 
 /// The maximum number of values of a field; one with more is a measure rather than a judgement.
 const MOST_VALUES: usize = 100;
@@ -18,27 +21,43 @@ const MOST_LISTED: usize = 50;
 /// The maximum number of characters of a listed record's text.
 const LONGEST_TEXT: usize = 300;
 
-/// Returns the agreement of two fields of an input.
+/// Returns the agreement of two fields of an input: of the first of its files that has both, or of two files of a run.
 pub(super) fn agreement(path: &Path, pair: &FieldPair) -> Result<FieldAgreement, ReportError> {
     let fail = |message: String| ReportError::Agree { path: path.to_owned(), message };
-    for file in field_pair_files(path)? {
+    let files = field_pair_files(path)?;
+    let name = |file: &Path| {
+        let name = file.strip_prefix(path).unwrap_or(file);
+        let name = if name.as_os_str().is_empty() { file } else { name };
+        name.display().to_string()
+    };
+    for file in &files {
         let mut counter = PairCounter::default();
-        let left_out = for_each_pair(&file, pair, |values| counter.add(values))?;
-        if counter.values.len() > MOST_VALUES {
-            let shown = listed(counter.values.iter().take(3).map(String::as_str));
-            let message = format!(
-                "`{}` and `{}` have more than {MOST_VALUES} different values, such as {shown}",
-                pair.first, pair.second
-            );
-            return Err(fail(message));
-        }
+        let left_out = for_each_pair(file, pair, |values| counter.add(values))?;
         if !counter.counts.is_empty() {
-            let name = file.strip_prefix(path).unwrap_or(&file);
-            let name = if name.as_os_str().is_empty() { &file } else { name };
-            return Ok(counter.agreement(pair, name.display().to_string(), left_out));
+            return counter.agreement(pair, name(file), left_out).map_err(fail);
+        }
+    }
+    if path.is_dir() {
+        let mut counter = PairCounter::default();
+        let joined = for_each_joined_pair(path, &files, pair, |values| counter.add(values))?;
+        if let Some(([first, second], left_out)) = joined.filter(|_| !counter.counts.is_empty()) {
+            let names = format!("{} and {}", name(&first), name(&second));
+            return counter.agreement(pair, names, left_out).map_err(fail);
         }
     }
     Err(fail(format!("no record has both `{}` and `{}`", pair.first, pair.second)))
+}
+
+/// Returns how much of a gap is recovered.
+pub(super) fn recovered_gap(path: &Path, gap: &FieldGap) -> Result<RecoveredGap, ReportError> {
+    let right = |field: &String| -> Result<(String, Proportion), ReportError> {
+        let pair = FieldPair { first: field.clone(), second: gap.truth.clone() };
+        Ok((field.clone(), agreement(path, &pair)?.equal))
+    };
+    let (weak, student, ceiling) = (right(&gap.weak)?, right(&gap.student)?, right(&gap.ceiling)?);
+    let share = |(_, part): &(String, Proportion)| part.count as f64 / part.of.max(1) as f64;
+    let recovered = recovered(share(&weak), share(&student), share(&ceiling));
+    Ok(RecoveredGap { weak, student, ceiling, truth: gap.truth.clone(), recovered })
 }
 
 #[derive(Default)]
@@ -70,7 +89,15 @@ impl PairCounter {
         known
     }
 
-    fn agreement(self, pair: &FieldPair, file: String, left_out: u64) -> FieldAgreement {
+    /// What was counted; the error says why it cannot be told.
+    fn agreement(self, pair: &FieldPair, file: String, left_out: u64) -> Result<FieldAgreement, String> {
+        if self.values.len() > MOST_VALUES {
+            let shown = listed(self.values.iter().take(3).map(String::as_str));
+            return Err(format!(
+                "`{}` and `{}` have more than {MOST_VALUES} different values, such as {shown}",
+                pair.first, pair.second
+            ));
+        }
         let mut values = self.values.clone();
         values.sort_by(|one, other| match (one.parse::<f64>(), other.parse::<f64>()) {
             (Ok(one), Ok(other)) => one.total_cmp(&other),
@@ -84,7 +111,7 @@ impl PairCounter {
             matrix[place(*first)][place(*second)] = *count;
         }
         let equal = self.counts.iter().filter(|((first, second), _)| first == second);
-        FieldAgreement {
+        Ok(FieldAgreement {
             first: pair.first.clone(),
             second: pair.second.clone(),
             file,
@@ -94,7 +121,7 @@ impl PairCounter {
             values,
             matrix,
             differing: self.differing,
-        }
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use std::thread;
 use super::embeddings::{EmbeddingEndpoint, EmbeddingError};
 use super::findings::{Configuration, Findings, SampleRecord};
 use super::read::{
-    FieldPair, Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation, for_each_item,
+    FieldGap, FieldPair, Input, InputMetadata, ItemRecords, JointShares, ReadError, Truncation, for_each_item,
 };
 use super::statistics::duplicates::DistinctTexts;
 use super::statistics::ngrams;
@@ -50,13 +50,23 @@ pub struct Options {
     pub against: Option<PathBuf>,
     /// Pairs of fields whose agreement is measured.
     pub agree: Vec<FieldPair>,
+    /// Gaps between models that are measured.
+    pub gaps: Vec<FieldGap>,
     /// An endpoint for embeddings, instead of hashed TF-IDF.
     pub embeddings: Option<EmbeddingEndpoint>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sample: 5_000, seed: 0, prices: None, against: None, agree: Vec::new(), embeddings: None }
+        Self {
+            sample: 5_000,
+            seed: 0,
+            prices: None,
+            against: None,
+            agree: Vec::new(),
+            gaps: Vec::new(),
+            embeddings: None,
+        }
     }
 }
 
@@ -97,6 +107,9 @@ pub fn findings(paths: &[PathBuf], options: &Options) -> Result<Vec<Findings>, R
         let (mut found, measured) = analyze(collector, metadata, options, reference.as_ref(), &scales)?;
         for pair in &options.agree {
             found.agreement.push(agreement::agreement(path, pair)?);
+        }
+        for gap in &options.gaps {
+            found.gaps.push(agreement::recovered_gap(path, gap)?);
         }
         match (&first, all.first()) {
             (Some(measured_first), Some(first)) => {
@@ -284,6 +297,7 @@ fn analyze(
         judging: collector.judging.totals(),
         classified: collector.classified.totals(),
         agreement: Vec::new(),
+        gaps: Vec::new(),
         made: collector.made.totals(&metadata, options.prices),
         configuration: metadata.configuration,
         lengths: collector.lengths.lengths(&sample, scales),

@@ -87,7 +87,7 @@ pub fn render(findings: &[Findings]) -> Result<String, PageError> {
         lengths => view::lengths(findings)?,
         measures => view::measures(findings),
         filters => view::filters(findings),
-        has_judging => findings.iter().any(|findings| !findings.judging.is_empty() || !findings.classified.is_empty() || !findings.agreement.is_empty()),
+        has_judging => findings.iter().any(|findings| !findings.judging.is_empty() || !findings.classified.is_empty() || !findings.agreement.is_empty() || !findings.gaps.is_empty()),
         has_rejected => findings.iter().flat_map(|findings| &findings.sample).any(|record| record.rejected.is_some()),
         nonce => nonce.as_str(),
         style => Value::from_safe_string(STYLE.to_owned()),

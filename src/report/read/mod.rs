@@ -25,8 +25,8 @@ use serde_json::Value;
 
 pub(super) use configuration::DeclaredModel;
 pub(super) use configured_shares::{ConfiguredShares, JointShares};
-pub use field_pairs::FieldPair;
-pub(super) use field_pairs::{PairOfValues, files as field_pair_files, for_each_pair};
+pub use field_pairs::{FieldGap, FieldPair};
+pub(super) use field_pairs::{PairOfValues, files as field_pair_files, for_each_joined_pair, for_each_pair};
 pub(super) use parsed_record::{RecordAttribute, Truncation};
 pub(super) use read_ahead::for_each_item;
 

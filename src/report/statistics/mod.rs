@@ -12,6 +12,7 @@ pub(super) mod log_odds;
 pub(super) mod minhash;
 pub(super) mod ngrams;
 pub(super) mod projection;
+pub(super) mod recovered_gap;
 pub(super) mod self_bleu;
 pub(super) mod shares;
 pub(super) mod text_lengths;

@@ -1,10 +1,13 @@
-//! The demonstrations of a file, and which of them are excluded for a record.
+//! The demonstrations of a file or another run, and which of them are excluded for a record.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::journal::ItemLines;
 use crate::stages::ingest::rows;
+use crate::stages::ingest::run::SinkLines;
 
 /// The maximum number of rows: all of them are kept in memory.
 const MOST_ROWS: usize = 200_000;
@@ -12,7 +15,7 @@ const MOST_ROWS: usize = 200_000;
 /// A row of the file.
 #[derive(Debug)]
 pub(super) struct Demonstration {
-    /// Its line, from 1.
+    /// Its line, from 1; of a run's lines its number in the order of items.
     pub(super) line: u64,
     pub(super) fields: Map<String, Value>,
     /// The groups it belongs to: the keys in its group field, or the name that `ingest` assigns to the row.
@@ -21,10 +24,32 @@ pub(super) struct Demonstration {
     text: Option<String>,
 }
 
-/// Reads a file; the error says which line cannot be used.
-pub(super) fn read(path: &str, group: &str, field: Option<&str>) -> Result<Vec<Demonstration>, String> {
+/// Reads a file, which must have rows; the error says which line cannot be used.
+pub(super) fn of_file(path: &str, group: &str, field: Option<&str>) -> Result<Vec<Demonstration>, String> {
+    let found = read(path, rows::jsonl(path)?, group, field)?;
+    if found.is_empty() { Err("has no rows".to_owned()) } else { Ok(found) }
+}
+
+/// Reads the lines of a run's sink, in the order of its items; there may be none.
+pub(super) fn of_run(
+    lines: &Arc<ItemLines>,
+    group: &str,
+    field: Option<&str>,
+) -> Result<Vec<Demonstration>, String> {
+    let path = lines.path.display().to_string();
+    let rows = SinkLines::open(&path, lines).map_err(|error| error.to_string())?;
+    read(&path, rows, group, field)
+}
+
+/// Reads numbered rows of the file `path`.
+fn read(
+    path: &str,
+    rows: impl Iterator<Item = (u64, Result<Map<String, Value>, String>)>,
+    group: &str,
+    field: Option<&str>,
+) -> Result<Vec<Demonstration>, String> {
     let mut found = Vec::new();
-    for (line, row) in rows::jsonl(path)? {
+    for (line, row) in rows {
         let fields = row.map_err(|error| format!("line {line}: {error}"))?;
         if found.len() == MOST_ROWS {
             return Err(format!("more than {MOST_ROWS} rows"));
@@ -42,7 +67,7 @@ pub(super) fn read(path: &str, group: &str, field: Option<&str>) -> Result<Vec<D
         };
         found.push(Demonstration { line, fields, groups, text });
     }
-    if found.is_empty() { Err("has no rows".to_owned()) } else { Ok(found) }
+    Ok(found)
 }
 
 /// The groups and text of a record, which exclude demonstrations.

@@ -11,7 +11,7 @@ mod fields;
 mod files;
 mod row_format;
 pub(in crate::stages) mod rows;
-mod run;
+pub(in crate::stages) mod run;
 mod selection;
 mod units;
 mod walk;

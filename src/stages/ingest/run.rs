@@ -1,7 +1,8 @@
 //! Rows of another run: the lines of one of its sinks, in the order of its items.
 //!
 //! The journal knows the locations of the lines (`journal::CompleteRun`); here they are selected by the sink's id
-//! and read one by one. This run's fingerprint contains the hash of all of them.
+//! and read one by one. This run's fingerprint contains the hash of all of them. `few_shot` reads demonstrations
+//! of another run in the same way.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -23,11 +24,25 @@ use crate::stages::{Role, find};
 const ORDER: &str = "order of stages";
 
 /// Why a sink's lines cannot be read, and the option to blame.
-struct RunInputError {
+pub(in crate::stages) struct RunInputError {
     at: &'static str,
     message: String,
     expected: Option<String>,
     hint: Option<String>,
+}
+
+impl RunInputError {
+    /// Reports it at the option to blame, `run` or `sink`.
+    pub(in crate::stages) fn report(self, context: &mut CheckContext<'_>) {
+        let problem = context.problem(self.at, self.message);
+        (problem.expected, problem.hint) = (self.expected, self.hint);
+    }
+}
+
+impl From<RunInputError> for BuildError {
+    fn from(error: RunInputError) -> Self {
+        Self::Other(error.message)
+    }
 }
 
 impl From<RunReadError> for RunInputError {
@@ -74,10 +89,7 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
             // Setting it twice is harmless: the value is the same.
             let _ = ingest.lines.set(lines);
         }
-        Err(wrong) => {
-            let problem = context.problem(wrong.at, wrong.message);
-            (problem.expected, problem.hint) = (wrong.expected, wrong.hint);
-        }
+        Err(wrong) => wrong.report(context),
     }
 }
 
@@ -87,8 +99,7 @@ pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Res
         Some(lines) => Arc::clone(lines),
         None => {
             let folder = PathBuf::from(context.render(given)?);
-            let found = lines(&folder, ingest.sink.as_deref());
-            Arc::new(found.map_err(|wrong| BuildError::Other(wrong.message))?)
+            Arc::new(lines(&folder, ingest.sink.as_deref())?)
         }
     };
     let path = lines.path.display().to_string();
@@ -98,7 +109,7 @@ pub(super) fn build(ingest: &Ingest, context: &BuildContext, given: &str) -> Res
 }
 
 /// The lines of the sink with this id, or of the only one.
-fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, RunInputError> {
+pub(in crate::stages) fn lines(folder: &Path, sink: Option<&str>) -> Result<ItemLines, RunInputError> {
     let run = CompleteRun::open(folder)?;
     let ids = sink_ids(&run);
     let index = match sink {
@@ -138,7 +149,7 @@ fn sink_ids(run: &CompleteRun) -> Vec<String> {
 }
 
 /// The lines of a sink, each with its number in the order of items, from 1.
-struct SinkLines {
+pub(in crate::stages) struct SinkLines {
     /// `None` if there are no lines, and so perhaps no file.
     file: Option<File>,
     lines: Arc<ItemLines>,
@@ -146,7 +157,7 @@ struct SinkLines {
 }
 
 impl SinkLines {
-    fn open(path: &str, lines: &Arc<ItemLines>) -> std::io::Result<Self> {
+    pub(in crate::stages) fn open(path: &str, lines: &Arc<ItemLines>) -> std::io::Result<Self> {
         let file = if lines.places.is_empty() { None } else { Some(File::open(path)?) };
         Ok(Self { file, lines: Arc::clone(lines), next: 0 })
     }

@@ -33,9 +33,12 @@ impl Sink {
                 .problem("", "`verl` chooses the reward function by `data_source`, and there is none")
                 .expected("`data_source`, the name of the data set");
         }
-        for (at, text) in
-            [("/data_source", &self.data_source), ("/ability", &self.ability), ("/agent", &self.agent)]
-        {
+        for (at, text) in [
+            ("/system", &self.system),
+            ("/data_source", &self.data_source),
+            ("/ability", &self.ability),
+            ("/agent", &self.agent),
+        ] {
             if let Some(text) = text {
                 context.render(at, text);
             }

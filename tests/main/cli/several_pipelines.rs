@@ -76,6 +76,36 @@ fn a_later_pipeline_reads_what_an_earlier_one_made() {
 }
 
 #[test]
+fn demonstrations_come_of_an_earlier_pipeline_and_count_as_part_of_the_later_one() {
+    let second = "\
+name: second
+stages:
+  - generate: {count: 3}
+  - few_shot: {run: output/first, sink: topics, k: 2, by: first}
+  - set: {shown: {expr: \"examples | map(attribute='topic') | list\"}}
+  - sink: {path: shown.jsonl, format: raw, fields: [row, shown]}
+";
+    let dir = folder(&[FIRST, second]);
+    // Nothing is known of the demonstrations before the first has run.
+    check(dir.path(), &["validate", "1.yaml", "2.yaml"], 0, &[]);
+    check(dir.path(), &["validate", "2.yaml"], 2, &["2.yaml:4:21: `output/first` holds no run"]);
+    check(dir.path(), &BOTH, 0, &["2 of 2: second"]);
+    let shown = &outputs(&dir.path().join("output/second"))["shown.jsonl"];
+    let expected = |row: u32| format!("{{\"row\":{row},\"shown\":[\"topic 0\",\"topic 1\"]}}");
+    assert_eq!(*shown, (0..3).map(expected).collect::<Vec<_>>(), "in the order of the items");
+    check(dir.path(), &["run", "1.yaml", "--fresh", "--var", "rows=9"], 0, &[]);
+    check(
+        dir.path(),
+        &["run", "2.yaml"],
+        2,
+        &["files.output/first/topics.jsonl: its content changed", "--fresh"],
+    );
+    let wrong = second.replace("sink: topics", "sink: topic");
+    std::fs::write(dir.path().join("3.yaml"), wrong.replace("name: second", "name: third")).unwrap();
+    check(dir.path(), &["run", "3.yaml"], 2, &["has no sink `topic`", "did you mean `topics`?"]);
+}
+
+#[test]
 fn out_is_the_folder_of_the_run_directories() {
     let dir = folder(&[FIRST, &SECOND.replace("run: output/first", "run: ./made//first")]);
     check(dir.path(), &[&BOTH[..], &["--out", "made"]].concat(), 0, &[]);

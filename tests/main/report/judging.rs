@@ -156,6 +156,60 @@ fn a_judge_is_compared_with_people() {
     synthmill(dir.path(), &["report", "out", "--agree", "judged"], 2);
 }
 
+/// What is compared need not stand in one file: a run's files are joined by the ids of records, in whatever order items end.
+#[test]
+fn fields_of_two_files_of_a_run_are_joined_by_record() {
+    let dir = TempDir::new().unwrap();
+    let yaml = "name: held\nstages:\n  - generate: {count: 400}\n  - for_each: {id: part, in: 2, as: half, stages: [{set: \
+                {guess: {expr: \"(row + half) % 3\"}, truth: {expr: row % 3}}}]}\n  - sink: {path: guesses.jsonl, format: raw, \
+                when: row % 5 != 0, fields: [id, guess]}\n  - sink: {path: truths.jsonl, format: raw, when: row % 7 != 0, \
+                fields: [id, truth]}\n";
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    run(&dir);
+    let found = findings(&dir, &["--agree", "guess:truth"]);
+    let pair = &found["agreement"][0];
+    // Each row is in both files twice unless 5 or 7 divides it; its second half's guess is one too high.
+    let rows = |has: &dyn Fn(u32) -> bool| (0..400).filter(|row| has(*row)).count();
+    let in_both = rows(&|row| row % 5 != 0 && row % 7 != 0);
+    let in_one = rows(&|row| (row % 5 != 0) != (row % 7 != 0));
+    assert_eq!(pair["equal"], json!({"count": in_both, "of": 2 * in_both}));
+    assert_eq!(
+        (&pair["left_out"], &pair["file"]),
+        (&json!(2 * in_one), &json!("guesses.jsonl and truths.jsonl"))
+    );
+    assert_eq!(pair["differing"][0]["id"].as_str().unwrap().split('-').next_back(), Some("1"));
+    let output = synthmill(dir.path(), &["report", "out", "--agree", "guess:half"], 2);
+    assert!(stderr(&output).contains("no record has both `guess` and `half`"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_student_is_placed_between_a_weak_model_and_a_ceiling() {
+    let dir = TempDir::new().unwrap();
+    let row = |n: u32| {
+        let truth = n % 2;
+        let says = |right: u32| if n < right { truth } else { 1 - truth };
+        format!("{}\n", json!({"weak": says(6), "student": says(7), "ceiling": says(8), "truth": truth}))
+    };
+    std::fs::write(dir.path().join("rows.jsonl"), (0..10).map(row).collect::<String>()).unwrap();
+    let report = |arguments: &[&str], code: i32| {
+        synthmill(dir.path(), &[&["report", "rows.jsonl"], arguments].concat(), code)
+    };
+    let told =
+        stdout(&report(&["--gap", "weak:student:ceiling:truth", "--gap", "weak:student:weak:truth"], 0));
+    let expected = "right: weak 6 of 10, student 7 of 10, ceiling 8 of 10; of the gap recovered: 0.500";
+    assert!(
+        told.contains(expected) && told.contains("of the gap recovered: none, as there is no gap"),
+        "{told}"
+    );
+    let page = std::fs::read_to_string(dir.path().join("rows.report.html")).unwrap();
+    assert!(page.contains("recovers <strong>0.500</strong> of the gap") && page.contains("There is no gap"));
+    let found: Value =
+        serde_json::from_str(&stdout(&report(&["--gap", "weak:student:ceiling:truth", "--json"], 0)))
+            .unwrap();
+    assert!((found[0]["gaps"][0]["recovered"].as_f64().unwrap() - 0.5).abs() < 1e-9);
+    report(&["--gap", "weak:student:truth"], 2);
+}
+
 #[test]
 fn labels_are_counted_with_their_probabilities() {
     let dir = TempDir::new().unwrap();

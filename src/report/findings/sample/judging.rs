@@ -49,6 +49,17 @@ pub(super) fn classified() -> ClassifyTotals {
     }
 }
 
+pub(super) fn gap() -> RecoveredGap {
+    let right = |count: u64| Proportion { count, of: 50 };
+    RecoveredGap {
+        weak: ("weak <b>".into(), right(30)),
+        student: ("student".into(), right(35)),
+        ceiling: ("ceiling".into(), right(40)),
+        truth: "gt_label".into(),
+        recovered: Some(0.5),
+    }
+}
+
 pub(super) fn agreement() -> FieldAgreement {
     FieldAgreement {
         first: "judged".into(),
