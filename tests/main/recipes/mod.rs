@@ -2,6 +2,9 @@
 //!
 //! A module for each recipe asserts the counts and the lineage of its method; here is what holds for all of them.
 
+mod aligned_judge;
+mod backtranslation;
+mod bootstrap_demos;
 mod constitution;
 mod conversation;
 mod evol_instruct;
@@ -17,6 +20,7 @@ mod self_instruct_challenge;
 mod step_labels;
 mod trajectories;
 mod ultrafeedback;
+mod weak_to_strong;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
