@@ -40,7 +40,7 @@ pub(super) struct Split {
     /// count of each data set is within one of its share (within two if there are three or more). Items are counted,
     /// so items of one group may be separated, and what is filtered out before this stage counts too.
     #[serde(default)]
-    quota: Option<Quota>,
+    quota: Option<SplitQuota>,
     /// Rules that are applied before the ratios, in order; the first whose `when` is true decides.
     #[serde(default)]
     rules: Vec<SplitRule>,
@@ -52,7 +52,7 @@ pub(super) struct Split {
 /// How ratios are met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Quota {
+pub(super) enum SplitQuota {
     /// To within one item.
     Exact,
 }
