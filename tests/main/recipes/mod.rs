@@ -143,12 +143,14 @@ fn every_recipe_starts_a_project() {
 
 #[test]
 fn every_recipe_has_a_plan_and_a_page() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
     for_each_recipe(|recipe| {
         let dir = project();
         let first = recipe.pipelines[0].to_string_lossy().into_owned();
         synthmill(dir.path(), &["plan", &first, "--mock"], 0);
         let page = format!("docs/recipes/{}.md", recipe.name);
         assert!(Path::new(&page).exists(), "no {page}");
+        assert!(readme.contains(&format!("({page})")), "README.md does not link {page}");
         for path in &recipe.pipelines {
             let text = std::fs::read_to_string(path).unwrap();
             assert!(text.lines().count() <= 110, "{}: longer than a screen", path.display());
