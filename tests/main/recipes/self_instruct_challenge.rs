@@ -163,6 +163,17 @@ fn an_angle_that_was_tried_is_not_tried_again() {
 }
 
 #[test]
+fn a_task_that_is_its_own_reference_is_not_tried() {
+    let dir = sections(1);
+    let mut copied = task("the lever");
+    copied["reference"] = copied["task"].clone();
+    let told = run(dir.path(), &json!([{"answer": copied}]), &json!([{"answer": verdicts(10)}]), 5);
+    assert!(told.contains(&format!("{} requests", 5 * 3)), "{told}");
+    let provenance = provenance_lines(&dir.path().join(RUN));
+    assert_eq!(provenance.matches("\"no_task\"").count(), 5, "{provenance}");
+}
+
+#[test]
 fn the_shipped_script_shows_rounds_and_every_kind_of_outcome() {
     let dir = project();
     let told = stderr(&synthmill(dir.path(), &["run", RECIPE, "--mock"], 0));
