@@ -62,6 +62,7 @@ pub mod rational;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod sandbox;
 pub mod stage;
 pub mod stages;
 pub mod template;

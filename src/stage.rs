@@ -7,6 +7,7 @@
 mod answer_parser;
 mod block;
 mod gate;
+mod programs;
 mod question_set;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 pub use self::answer_parser::{AnswerError, AnswerParser, OnError};
 pub use self::block::{BlockConfig, Collect, ForEachBlock, OnFail, RepeatBlock};
 pub use self::gate::{Gate, GateDecider, GateDecision};
+pub use self::programs::{ProgramSettings, RunPrograms};
 pub use self::question_set::QuestionSet;
 use crate::draw::Draws;
 use crate::journal::ArrayFile;
@@ -148,6 +150,8 @@ pub enum Processor {
     ForEach(Box<dyn ForEachBlock>),
     /// Asks a model several questions about each record and folds the answers.
     Questions(Box<QuestionSet>),
+    /// Runs programs about each record.
+    Programs(Box<dyn RunPrograms>),
 }
 
 /// The records of one document or one row: the unit that the source part handles at a time.

@@ -185,7 +185,9 @@ impl<'a> StageBuilder<'a> {
                 Processor::Gate(gate) => BuiltProcessor::Gate(gate),
                 Processor::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
                 Processor::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
-                Processor::Source(_) | Processor::SourceTransform(_) => return Err(order()),
+                Processor::Programs(_) | Processor::Source(_) | Processor::SourceTransform(_) => {
+                    return Err(order());
+                }
             };
             stages.push(BuiltStage { path, when, processor, metrics });
         }

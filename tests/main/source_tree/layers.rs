@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top of `src/`, from the lowest to the highest. One may import from those before it.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 24] = [
     "printable",
     "nearest",
     "text_file",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 23] = [
     "draw",
     "record",
     "image",
+    "sandbox",
     "markdown",
     "template",
     "pipeline",
