@@ -35,21 +35,21 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 pub use self::patterns::Patterns;
-use self::program::{Program, Purpose};
+use self::program::{Purpose, TemplateProgram};
 use crate::record::Record;
 
 /// A compiled template together with the pipeline's variables.
 #[derive(Debug, Clone)]
 pub struct Template {
-    program: Arc<Program>,
+    program: Arc<TemplateProgram>,
     beside: TemplateGlobals,
 }
 
 /// A condition or value over a record's fields, such as `split == 'train'`.
 #[derive(Debug, Clone)]
 pub struct Expression {
-    condition: Arc<Program>,
-    value: Arc<Program>,
+    condition: Arc<TemplateProgram>,
+    value: Arc<TemplateProgram>,
     beside: TemplateGlobals,
 }
 
@@ -78,7 +78,7 @@ pub struct TemplateError {
 impl Template {
     /// Compiles `source`; `vars` are the pipeline's variables, visible as `vars.NAME`.
     pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
-        Ok(Self { program: Arc::new(Program::template(source)?), beside: TemplateGlobals::new(vars) })
+        Ok(Self { program: Arc::new(TemplateProgram::template(source)?), beside: TemplateGlobals::new(vars) })
     }
 
     /// Adds texts that are the same for every record, by name; a record's field of the same name hides one.
@@ -127,8 +127,8 @@ impl Expression {
     /// Compiles `source` as a Jinja expression.
     pub fn new(source: &str, vars: &Map<String, Value>) -> Result<Self, TemplateError> {
         Ok(Self {
-            condition: Arc::new(Program::expression(source, Purpose::Condition)?),
-            value: Arc::new(Program::expression(source, Purpose::Value)?),
+            condition: Arc::new(TemplateProgram::expression(source, Purpose::Condition)?),
+            value: Arc::new(TemplateProgram::expression(source, Purpose::Value)?),
             beside: TemplateGlobals::new(vars),
         })
     }
@@ -174,7 +174,7 @@ impl TemplateGlobals {
     }
 
     /// The values that `program` uses, for one record.
-    fn with(&self, program: &Program, record: &Record) -> minijinja::Value {
+    fn with(&self, program: &TemplateProgram, record: &Record) -> minijinja::Value {
         values::of_record(&program.reads, record, |name| match name {
             "vars" => Some(self.vars.clone()),
             _ => self.named.get(name).cloned(),

@@ -4,12 +4,21 @@
 //! What a program does decides its outcome; that the sandbox itself fails is a [`SandboxError`], which says nothing
 //! about the record and ends the run.
 
+mod outcome;
+mod output;
+mod running;
+mod unconfined;
+mod work_folder;
+mod worker;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use worker::Worker;
 
 /// A program with everything it is given.
 #[derive(Debug, Clone, Default)]
@@ -144,16 +153,29 @@ impl Sandbox {
     ///
     /// The machine offers neither; the message says what is missing.
     pub fn detect() -> Result<Self, SandboxError> {
-        Err(SandboxError { message: "not implemented".to_owned() })
+        Err(SandboxError::new("no sandbox is implemented yet; hint: `sandbox: off`"))
     }
 
-    /// Runs a program to its end, and ends all processes that it left behind.
+    /// Describes in one line what confines programs.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Bubblewrap(path) => format!("bubblewrap at `{}`, own limits", path.display()),
+            Self::Builtin => "own sandbox".to_owned(),
+            Self::Off => "none: only time and output are limited".to_owned(),
+        }
+    }
+
+    /// Runs a program to its end, and ends all processes that it left behind. Dropping the future ends it as well.
     ///
     /// # Errors
     ///
     /// The sandbox could not be set up or the program cannot be started at all.
-    pub async fn run(&self, _program: &Program) -> Result<ProgramOutcome, SandboxError> {
-        Err(SandboxError { message: "not implemented".to_owned() })
+    pub async fn run(&self, program: &Program) -> Result<ProgramOutcome, SandboxError> {
+        match self {
+            Self::Off => unconfined::run(program).await,
+            Self::Bubblewrap(_) | Self::Builtin => Err(SandboxError::new("not implemented")),
+        }
     }
 
     /// Starts a program that answers each line on its standard input with one on its standard output.
@@ -161,23 +183,17 @@ impl Sandbox {
     /// # Errors
     ///
     /// As for [`Sandbox::run`].
-    pub async fn start_worker(&self, _program: &Program) -> Result<Worker, SandboxError> {
-        Err(SandboxError { message: "not implemented".to_owned() })
+    #[expect(clippy::unused_async, reason = "a confined worker waits for its sandbox")]
+    pub async fn start_worker(&self, program: &Program) -> Result<Worker, SandboxError> {
+        match self {
+            Self::Off => unconfined::start_worker(program),
+            Self::Bubblewrap(_) | Self::Builtin => Err(SandboxError::new("not implemented")),
+        }
     }
 }
 
-/// A running worker. Dropping it ends all its processes.
-#[derive(Debug)]
-pub struct Worker {}
-
-impl Worker {
-    /// Sends a line, without its line end, and waits for the answer: an outcome with status `finished` and the line as
-    /// `stdout`. Any other outcome means that the worker died or was ended; it must be replaced.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Sandbox::run`].
-    pub async fn answer(&mut self, _line: &[u8]) -> Result<ProgramOutcome, SandboxError> {
-        Err(SandboxError { message: "not implemented".to_owned() })
+impl SandboxError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
     }
 }

@@ -34,7 +34,7 @@ self_cell!(
 );
 
 /// A compiled program.
-pub(super) struct Program {
+pub(super) struct TemplateProgram {
     compiled: Compiled,
     /// The operands of checked operators, and of filters.
     rewriter: Rewriter,
@@ -50,7 +50,7 @@ pub(super) enum Purpose {
     Value,
 }
 
-impl Program {
+impl TemplateProgram {
     /// Compiles a template.
     pub(super) fn template(source: &str) -> Result<Self, TemplateError> {
         // A line with nothing but a statement is removed.
@@ -125,8 +125,8 @@ impl Program {
     }
 }
 
-impl std::fmt::Debug for Program {
+impl std::fmt::Debug for TemplateProgram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Program").field(self.compiled.borrow_owner()).finish()
+        f.debug_tuple("TemplateProgram").field(self.compiled.borrow_owner()).finish()
     }
 }
