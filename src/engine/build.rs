@@ -12,6 +12,7 @@ use super::block::{Block, BlockKind};
 use super::connected_models::ConnectedModels;
 use super::execute::{BuiltProcessor, BuiltStage};
 use super::metrics::StageMetrics;
+use super::programs::{ProgramPool, ProgramUnit};
 use super::source_part::SourcePart;
 use crate::config::{self, Plan, PlannedStage};
 use crate::draw::Draws;
@@ -19,7 +20,8 @@ use crate::journal::ArrayFile;
 use crate::journal::SINKS;
 use crate::llm::{Client, Model};
 use crate::pipeline::{Api, InputFile, ModelConfig, Provider};
-use crate::stage::{Ask, BuildError, Processor, QuestionSet};
+use crate::sandbox::{Sandbox, SandboxError, SandboxMode};
+use crate::stage::{Ask, BuildError, Processor, QuestionSet, RunPrograms};
 use crate::stages::Role;
 use crate::template::Expression;
 
@@ -60,6 +62,14 @@ pub enum BuildPipelineError {
         /// The stage's id.
         stage: Arc<str>,
     },
+    /// A stage runs programs that must be confined, and the machine offers no sandbox.
+    #[error("stage `{stage}`: {source}")]
+    NoSandbox {
+        /// The stage's id.
+        stage: Arc<str>,
+        /// What is missing.
+        source: SandboxError,
+    },
     /// An `llm` stage names a model that was not connected.
     #[error("stage `{stage}` asks for the model `{model}`, which is not connected")]
     ModelNotConnected {
@@ -77,8 +87,14 @@ impl BuiltPipeline {
         connected: &ConnectedModels,
         started: &str,
     ) -> Result<Self, BuildPipelineError> {
-        let mut builder =
-            StageBuilder { plan, connected, started, clients: clients(plan, connected), sinks: Vec::new() };
+        let mut builder = StageBuilder {
+            plan,
+            connected,
+            started,
+            clients: clients(plan, connected),
+            sinks: Vec::new(),
+            sandbox: None,
+        };
         let mut source: Option<SourcePart> = None;
         let mut planned = plan.stages.iter().peekable();
         while let Some(stage) =
@@ -137,6 +153,8 @@ struct StageBuilder<'a> {
     started: &'a str,
     clients: BTreeMap<&'a str, Arc<Client>>,
     sinks: Vec<SinkFile>,
+    /// The sandbox of this machine, once a stage asked for it.
+    sandbox: Option<Result<Sandbox, SandboxError>>,
 }
 
 /// The models with their slots, which stages that ask the same model share.
@@ -182,10 +200,13 @@ impl<'a> StageBuilder<'a> {
                 }
                 Processor::Ask(ask) => BuiltProcessor::Ask(Box::new(self.ask_unit(&path, ask, &metrics)?)),
                 Processor::Questions(questions) => self.question_block(&path, *questions)?,
+                Processor::Programs(stage) => {
+                    BuiltProcessor::Programs(Box::new(self.program_unit(&path, stage, &metrics)?))
+                }
                 Processor::Gate(gate) => BuiltProcessor::Gate(gate),
                 Processor::Repeat(repeat) => self.block(planned, BlockKind::Repeat(repeat))?,
                 Processor::ForEach(for_each) => self.block(planned, BlockKind::ForEach(for_each))?,
-                Processor::Programs(_) | Processor::Source(_) | Processor::SourceTransform(_) => {
+                Processor::Source(_) | Processor::SourceTransform(_) => {
                     return Err(order());
                 }
             };
@@ -253,6 +274,25 @@ impl<'a> StageBuilder<'a> {
             served_name: config.model.as_str().into(),
             ask,
         })
+    }
+
+    fn program_unit(
+        &mut self,
+        path: &Arc<str>,
+        stage: Box<dyn RunPrograms>,
+        metrics: &Arc<StageMetrics>,
+    ) -> Result<ProgramUnit, BuildPipelineError> {
+        let mut settings = stage.settings();
+        let sandbox = match settings.sandbox {
+            SandboxMode::Off => Sandbox::Off,
+            SandboxMode::Required => {
+                let found = self.sandbox.get_or_insert_with(Sandbox::detect).clone();
+                found.map_err(|source| BuildPipelineError::NoSandbox { stage: Arc::clone(path), source })?
+            }
+        };
+        let key = std::mem::take(&mut settings.key);
+        let pool = ProgramPool::new(sandbox, settings);
+        Ok(ProgramUnit { path: Arc::clone(path), stage, pool, metrics: Arc::clone(metrics), key })
     }
 
     fn processor(&self, planned: &PlannedStage) -> Result<Processor, BuildPipelineError> {

@@ -1,7 +1,7 @@
 //! Chains: neighbouring stages that run as one call after the other, and the tasks that run them.
 //!
-//! There is a channel only where something waits: before a stage that asks a model or contains one that does, and
-//! after a gate. Each record received from a channel gets a task of its own, which takes it through all stages of the
+//! There is a channel only where something waits: before a stage that asks a model or runs programs, or contains one
+//! that does, and after a gate. Each record received from a channel gets a task of its own, which takes it through all stages of the
 //! chain; so a slow answer delays only its own record. If a model answers without waiting, a task takes a few. The
 //! first chain runs in the admission task if nothing waits in it. What happens to a record is decided in `execute` and
 //! counted by the ledger, to which chains only report.
@@ -23,7 +23,8 @@ use crate::stage::Gate;
 
 /// The capacity of the channel before a chain, in records.
 const CHANNEL: usize = 32;
-/// Records in a chain's first stage beyond the model's slots: for work in a block that is not a question.
+/// Records in a chain's first stage beyond the slots: for work in a block that is not a question, and for outcomes of
+/// programs that are being journaled.
 const EXTRA_RECORDS: usize = 64;
 /// The most events that are reported to the ledger at a time.
 const EVENT_BATCH: usize = 64;
@@ -98,7 +99,7 @@ pub(super) fn start(
         next: None,
     };
     let first = chains.remove(0);
-    let waits = first.first().is_some_and(BuiltStage::awaits_model);
+    let waits = first.first().is_some_and(BuiltStage::waits);
     for stages in chains.into_iter().rev() {
         builder.spawn(stages);
     }
@@ -171,7 +172,7 @@ fn into_chains(stages: Vec<BuiltStage>) -> Vec<Vec<BuiltStage>> {
     let mut chains: Vec<Vec<BuiltStage>> = vec![Vec::new()];
     for stage in stages {
         match chains.last_mut() {
-            Some(chain) if chain.is_empty() || !(stage.awaits_model() || gate_of(chain).is_some()) => {
+            Some(chain) if chain.is_empty() || !(stage.waits() || gate_of(chain).is_some()) => {
                 chain.push(stage)
             }
             _ => chains.push(vec![stage]),
@@ -218,10 +219,10 @@ impl Chain {
             return unit.model.concurrency() as usize;
         }
         let mut most = 0;
-        first.visit(&mut |stage| {
-            if let BuiltProcessor::Ask(unit) = &stage.processor {
-                most = most.max(unit.model.concurrency() as usize);
-            }
+        first.visit(&mut |stage| match &stage.processor {
+            BuiltProcessor::Ask(unit) => most = most.max(unit.model.concurrency() as usize),
+            BuiltProcessor::Programs(unit) => most = most.max(unit.pool.size()),
+            _ => {}
         });
         most + EXTRA_RECORDS
     }

@@ -15,6 +15,7 @@ use super::ask::AskUnit;
 use super::block::Block;
 use super::event::{Halt, InFlightRecord};
 use super::metrics::StageMetrics;
+use super::programs::ProgramUnit;
 use super::record_end::{RecordEnd, Rejection};
 use super::responder::Responder;
 use super::source_part::panic_message;
@@ -43,6 +44,7 @@ pub(crate) enum BuiltProcessor {
     /// A gate. The executor only computes the key that it compares; the ledger makes the decision.
     Gate(Box<dyn Gate>),
     Ask(Box<AskUnit>),
+    Programs(Box<ProgramUnit>),
     Block(Box<Block>),
 }
 
@@ -139,6 +141,10 @@ impl Executor {
                 let answered = AssertUnwindSafe(unit.answer(stage, record, applies, self)).catch_unwind();
                 answered.boxed().await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
             }
+            BuiltProcessor::Programs(unit) => {
+                let done = AssertUnwindSafe(unit.run(stage, record, self)).catch_unwind();
+                done.boxed().await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
+            }
             BuiltProcessor::Block(block) => {
                 let through = AssertUnwindSafe(block.execute(stage, record, self)).catch_unwind();
                 through.boxed().await.unwrap_or_else(|panic| stage.reject(panic_error(&*panic)))
@@ -199,12 +205,12 @@ impl BuiltStage {
         matches!(&self.processor, BuiltProcessor::Ask(unit) if unit.parser.is_some())
     }
 
-    /// Whether records wait for a model in it, or in a stage inside it.
-    pub(crate) fn awaits_model(&self) -> bool {
+    /// Whether records wait for a model or a program in it, or in a stage inside it.
+    pub(crate) fn waits(&self) -> bool {
         match &self.processor {
             BuiltProcessor::Transform(_) | BuiltProcessor::Sink(..) | BuiltProcessor::Gate(_) => false,
-            BuiltProcessor::Ask(_) => true,
-            BuiltProcessor::Block(block) => block.stages.iter().any(Self::awaits_model),
+            BuiltProcessor::Ask(_) | BuiltProcessor::Programs(_) => true,
+            BuiltProcessor::Block(block) => block.stages.iter().any(Self::waits),
         }
     }
 
@@ -218,7 +224,16 @@ impl BuiltStage {
 
     /// Has a transform process the record.
     pub(crate) fn transform(&self, transform: &dyn Transform, record: &mut InFlightRecord) -> StageOutcome {
-        match catching_panics(|| transform.process(&mut record.record)) {
+        self.apply(record, |record| transform.process(record))
+    }
+
+    /// Has the stage change the record by `change`, and returns what becomes of it.
+    pub(crate) fn apply(
+        &self,
+        record: &mut InFlightRecord,
+        change: impl FnOnce(&mut Record) -> Result<TransformOutput, StageError>,
+    ) -> StageOutcome {
+        match catching_panics(|| change(&mut record.record)) {
             Ok(TransformOutput::Pass) => StageOutcome::Passed,
             Ok(TransformOutput::Drop(reason)) => StageOutcome::Ended(RecordEnd::Dropped(reason)),
             Ok(TransformOutput::Many(children)) => split(self, record, children),
@@ -259,7 +274,7 @@ fn split(stage: &BuiltStage, parent: &mut InFlightRecord, children: Vec<Record>)
 }
 
 /// Turns a panic of a stage into an error of the record.
-fn catching_panics<T>(call: impl FnOnce() -> Result<T, StageError>) -> Result<T, StageError> {
+pub(crate) fn catching_panics<T>(call: impl FnOnce() -> Result<T, StageError>) -> Result<T, StageError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panic_error(&*panic)))
 }
 

@@ -32,6 +32,8 @@ mod metrics;
 mod model_effect;
 mod options;
 mod preview;
+mod program_effect;
+mod programs;
 mod reask;
 mod record_end;
 mod responder;

@@ -15,6 +15,8 @@ use super::ask::{AskUnit, encode};
 use super::effect::{Effect, EffectRunner, EncodedOutcome};
 use super::event::Halt;
 use super::lending::PermitLenders;
+use super::program_effect;
+use super::programs::ProgramRun;
 use super::record_end::json_bytes;
 use super::responder::{ModelResult, Question, Responder};
 use super::slot::{ModelSlot, QuestionSlot, RetryBacklog};
@@ -22,6 +24,7 @@ use super::spending::{Reservation, WorstCase};
 use crate::journal::{RequestKey, RequestKeys};
 use crate::llm::{Completion, Meter, ModelError, ModelErrorKind, ModelRequest, Slot, Usage};
 use crate::record::Record;
+use crate::sandbox::ProgramOutcome;
 
 /// The number of the ask within its stage: an `llm` stage asks once.
 const ASK: u32 = 0;
@@ -57,6 +60,10 @@ impl Responder for JournaledResponder {
             Ok(done.outcome)
         }
         .boxed()
+    }
+
+    fn run_program<'a>(&'a self, run: ProgramRun<'a>) -> BoxFuture<'a, Result<ProgramOutcome, Halt>> {
+        program_effect::run(&self.0, run).boxed()
     }
 }
 

@@ -246,6 +246,6 @@ fn note(stage: &BuiltStage, record: &InFlightRecord) -> Option<String> {
             Some(format!("answered by the heuristic, because {why}"))
         }
         BuiltProcessor::Gate(_) => Some("a run decides in the order of items whether it goes on".to_owned()),
-        BuiltProcessor::Transform(_) | BuiltProcessor::Block(_) => None,
+        BuiltProcessor::Transform(_) | BuiltProcessor::Programs(_) | BuiltProcessor::Block(_) => None,
     }
 }

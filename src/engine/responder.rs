@@ -1,16 +1,19 @@
-//! Who answers a question: the interface between what a stage asks and how an answer is obtained.
+//! Who answers a question or runs a program: the interface between what a stage asks for and how it is obtained.
 //!
 //! A run journals answers and pays for them (`model_effect`), `preview` asks without storing anything, and `estimate`
 //! counts tokens and lets the heuristic answer. What is asked, and what follows from an answer, is the same for all
 //! (`ask`).
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::ask::AskUnit;
 use super::event::Halt;
 use super::lending::PermitLenders;
+use super::programs::ProgramRun;
 use crate::llm::{Completion, ModelError, ModelRequest};
 use crate::record::Record;
+use crate::sandbox::ProgramOutcome;
 
 /// A question of a unit about one record.
 pub(crate) struct Question<'a> {
@@ -27,8 +30,13 @@ pub(crate) struct Question<'a> {
 /// A model's answer, or the error with which its request finally failed.
 pub(crate) type ModelResult = Result<Completion, ModelError>;
 
-/// Answers questions.
+/// Answers questions, and has programs run.
 pub(crate) trait Responder: Send + Sync {
     /// Returns the answer, or why the record stays in flight until a later start.
     fn respond<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<ModelResult, Halt>>;
+
+    /// Returns the outcome of a program, or why the record stays in flight. Runs the program by default.
+    fn run_program<'a>(&'a self, run: ProgramRun<'a>) -> BoxFuture<'a, Result<ProgramOutcome, Halt>> {
+        async move { run.perform().await }.boxed()
+    }
 }

@@ -6,6 +6,7 @@
 //! checking it as a whole belong to `config`.
 
 mod batch;
+mod byte_size;
 mod check;
 mod concurrency;
 pub(crate) mod declaration;
@@ -31,6 +32,7 @@ pub(crate) mod unused_draws;
 
 pub(crate) use batch::check as check_batch;
 pub use batch::{BatchConfig, RequestMode};
+pub use byte_size::ByteSize;
 pub use check::CheckContext;
 pub(crate) use check::CheckFindings;
 pub use concurrency::Concurrency;

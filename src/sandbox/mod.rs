@@ -97,6 +97,25 @@ pub enum ProgramStatus {
     Denied,
 }
 
+impl ProgramStatus {
+    /// The word by which reports name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Crashed => "crashed",
+            Self::Timeout => "timeout",
+            Self::CpuTime => "cpu_time",
+            Self::OutOfMemory => "out_of_memory",
+            Self::TooMuchOutput => "too_much_output",
+            Self::TooManyProcesses => "too_many_processes",
+            Self::Network => "network",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// The outcome of a program: final, journaled, and the same at every resume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgramOutcome {
@@ -114,6 +133,14 @@ pub struct ProgramOutcome {
     pub seconds: f64,
     /// The largest memory of its processes, in bytes, as far as it could be measured.
     pub peak_memory: u64,
+}
+
+impl ProgramOutcome {
+    /// Whether it ended by itself with exit code 0; for a worker, whether it answered.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.status == ProgramStatus::Finished
+    }
 }
 
 /// How programs are confined.

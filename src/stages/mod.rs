@@ -8,6 +8,7 @@ mod check_answer;
 mod choose;
 mod classify;
 mod cot_expand;
+mod exec;
 mod few_shot;
 mod filter;
 mod for_each;
@@ -53,6 +54,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<judge::Judge>(),
     StageType::of::<check_answer::CheckAnswer>(),
     StageType::of::<choose::Choose>(),
+    StageType::of::<exec::Exec>(),
     StageType::of::<split_text::SplitText>(),
     StageType::of::<classify::Classify>(),
     StageType::of::<cot_expand::CotExpand>(),

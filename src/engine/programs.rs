@@ -1,0 +1,86 @@
+//! The unit of a stage that runs programs: has each program of a record run, and hands the outcomes to the stage.
+//!
+//! Which programs run and what their outcomes mean is the stage's business (`stage::RunPrograms`), how they are confined
+//! that of `sandbox`. A `Responder` decides whether an outcome is journaled (`program_effect`) or not (`preview`).
+
+mod pool;
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+pub(crate) use self::pool::ProgramPool;
+use super::event::{FatalError, Halt, InFlightRecord};
+use super::execute::{BuiltStage, Executor, StageOutcome, catching_panics};
+use super::metrics::StageMetrics;
+use crate::record::RecordId;
+use crate::sandbox::{Program, ProgramOutcome, SandboxError};
+use crate::stage::RunPrograms;
+
+/// Programs of one record that wait or run at the same time.
+const CONCURRENT_PROGRAMS: usize = 64;
+
+/// A stage that runs programs, and the slots and workers that they share.
+pub(crate) struct ProgramUnit {
+    /// The stage's path.
+    pub(crate) path: Arc<str>,
+    pub(crate) stage: Box<dyn RunPrograms>,
+    pub(crate) pool: ProgramPool,
+    pub(crate) metrics: Arc<StageMetrics>,
+    /// What outcomes depend on besides the programs themselves.
+    pub(crate) key: String,
+}
+
+/// One program of a record, to be run.
+#[derive(Clone, Copy)]
+pub(crate) struct ProgramRun<'a> {
+    pub(crate) unit: &'a ProgramUnit,
+    pub(crate) program: &'a Program,
+    /// Its number among the programs of the record.
+    pub(crate) index: usize,
+    pub(crate) record: &'a RecordId,
+}
+
+impl ProgramUnit {
+    /// Runs the programs of one record and has the stage store their outcomes.
+    pub(crate) async fn run(
+        &self,
+        stage: &BuiltStage,
+        record: &mut InFlightRecord,
+        executor: &Executor,
+    ) -> StageOutcome {
+        let programs = match catching_panics(|| self.stage.programs(&record.record)) {
+            Ok(programs) => programs,
+            Err(error) => return stage.reject(error),
+        };
+        let id = record.record.id.clone();
+        let runs: Vec<_> = (0..)
+            .zip(&programs)
+            .map(|(index, program)| ProgramRun { unit: self, program, index, record: &id })
+            .map(|run| executor.responder.run_program(run))
+            .collect();
+        let outcomes = tokio::select! {
+            biased;
+            () = executor.stop.aborting() => Err(Halt::Aborted),
+            outcomes = stream::iter(runs).buffered(CONCURRENT_PROGRAMS).try_collect() => outcomes,
+        };
+        match outcomes {
+            Ok(outcomes) => stage.apply(record, |record| self.stage.accept(record, outcomes)),
+            Err(halt) => StageOutcome::Halted(halt),
+        }
+    }
+
+    /// The failure that ends the run if the sandbox fails.
+    fn fatal(&self, error: SandboxError) -> Halt {
+        let class = "sandbox".to_owned();
+        Halt::Fatal(FatalError { stage: Arc::clone(&self.path), class, message: error.message })
+    }
+}
+
+impl ProgramRun<'_> {
+    /// Runs the program as soon as a slot is free.
+    pub(crate) async fn perform(&self) -> Result<ProgramOutcome, Halt> {
+        let unit = self.unit;
+        unit.pool.run(self.program, &unit.metrics).await.map_err(|error| unit.fatal(error))
+    }
+}

@@ -1,0 +1,86 @@
+//! The slots in which the programs of a stage run, and its long-lived workers.
+//!
+//! A slot is one program at a time, or one worker. Workers are started when they are needed and kept until the run
+//! ends; one that dies or hangs is replaced, and only the record that it was busy with is affected.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use crate::engine::metrics::StageMetrics;
+use crate::sandbox::{Program, ProgramOutcome, Sandbox, SandboxError, Worker};
+use crate::stage::ProgramSettings;
+
+/// The slots and workers of a stage.
+pub(crate) struct ProgramPool {
+    sandbox: Sandbox,
+    slots: Semaphore,
+    size: usize,
+    /// The program of the workers, if there are any.
+    worker: Option<Program>,
+    /// The workers that wait for a line.
+    idle: Mutex<Vec<Worker>>,
+}
+
+impl ProgramPool {
+    /// A pool of the size that the settings ask for: one slot per processor if they leave it open.
+    pub(crate) fn new(sandbox: Sandbox, settings: ProgramSettings) -> Self {
+        let processors = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let size = settings.workers.map_or_else(processors, |workers| workers.max(1) as usize);
+        let (slots, idle) = (Semaphore::new(size), Mutex::default());
+        Self { sandbox, slots, size, worker: settings.worker, idle }
+    }
+
+    /// The program of the workers, if there are any.
+    pub(crate) fn worker(&self) -> Option<&Program> {
+        self.worker.as_ref()
+    }
+
+    /// The most programs that run at a time.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Runs a program once a slot is free, or has a worker answer its input. `metrics` counts the wait for a slot,
+    /// which is not time that the program took.
+    pub(crate) async fn run(
+        &self,
+        program: &Program,
+        metrics: &StageMetrics,
+    ) -> Result<ProgramOutcome, SandboxError> {
+        let begin = Instant::now();
+        // The semaphore is never closed.
+        let _slot = self.slots.acquire().await;
+        metrics.add_waited(begin.elapsed());
+        match &self.worker {
+            None => self.sandbox.run(program).await,
+            Some(worker) => self.ask_worker(worker, &program.stdin).await,
+        }
+    }
+
+    async fn ask_worker(&self, program: &Program, line: &[u8]) -> Result<ProgramOutcome, SandboxError> {
+        let used = self.idle().pop();
+        if let Some(mut worker) = used {
+            let outcome = worker.answer(line).await?;
+            if outcome.is_finished() {
+                self.idle().push(worker);
+                return Ok(outcome);
+            }
+            // A worker may end itself after some lines, which says nothing about this one: a fresh one decides.
+            if outcome.exit_code != Some(0) {
+                return Ok(outcome);
+            }
+        }
+        let mut worker = self.sandbox.start_worker(program).await?;
+        let outcome = worker.answer(line).await?;
+        if outcome.is_finished() {
+            self.idle().push(worker);
+        }
+        Ok(outcome)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Worker>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
