@@ -20,7 +20,8 @@ pub enum Exit {
     /// A file cannot be written or read, another process works on the run directory, or the source changed during
     /// the run.
     Storage = 3,
-    /// A model cannot be used: credentials, quota, an unknown model, an unreachable server.
+    /// A model cannot be used: credentials, quota, an unknown model, an unreachable server; or the sandbox of a program
+    /// fails.
     Model = 4,
     /// Too many items were rejected, in which case the same command resumes the run; or nothing was made.
     TooManyRejected = 5,
@@ -36,7 +37,7 @@ pub enum Exit {
 
 /// The exit codes as `--help` lists them.
 pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
-4 credentials, quota or a model out of reach, 5 too many rejected or nothing made, 6 source ended early, \
+4 credentials, quota, a model out of reach or no sandbox, 5 too many rejected or nothing made, 6 source ended early, \
 7 budget used up, 8 a test of a pipeline failed, 75 interrupted and resumable.";
 
 impl From<Exit> for ExitCode {

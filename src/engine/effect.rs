@@ -2,7 +2,8 @@
 //!
 //! The order of steps here ensures that nothing is paid for twice: look up the outcome in the journal, wait for a
 //! slot, reserve the worst case of the budget, perform the effect, and journal the outcome before it is used. A
-//! model's answer is one kind of effect (`model_effect`). The journal stores bytes; an effect defines their encoding.
+//! model's answer is one kind of effect (`model_effect`); the outcome of a program, which costs no money, is another
+//! (`program_effect`). The journal stores bytes; an effect defines their encoding.
 
 use std::sync::Arc;
 

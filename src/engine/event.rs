@@ -92,6 +92,17 @@ pub struct FatalError {
     pub message: String,
 }
 
+impl FatalError {
+    /// The class of failures to run programs.
+    pub(crate) const SANDBOX: &str = "sandbox";
+
+    /// Whether a program could not be run, rather than a model asked.
+    #[must_use]
+    pub fn is_of_sandbox(&self) -> bool {
+        self.class == Self::SANDBOX
+    }
+}
+
 /// Something that happened in a run, for display.
 #[derive(Debug, Clone)]
 pub enum RunEvent {

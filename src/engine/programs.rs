@@ -72,7 +72,7 @@ impl ProgramUnit {
 
     /// The failure that ends the run if the sandbox fails.
     fn fatal(&self, error: SandboxError) -> Halt {
-        let class = "sandbox".to_owned();
+        let class = FatalError::SANDBOX.to_owned();
         Halt::Fatal(FatalError { stage: Arc::clone(&self.path), class, message: error.message })
     }
 }

@@ -230,6 +230,7 @@ fn end_text(report: &RunReport) -> &'static str {
         RunEnd::OutOfBudget(_) => "stopped, the budget is used up",
         RunEnd::SourceEnded { .. } => "stopped, the source ended before enough items were accepted",
         RunEnd::ErrorRateExceeded(_) => "stopped, too many items were rejected",
+        RunEnd::Fatal(error) if error.is_of_sandbox() => "stopped, a program cannot be run",
         RunEnd::Fatal(_) => "stopped, the model cannot be asked",
         RunEnd::Storage(_) => "stopped, a file cannot be written",
         RunEnd::SourceChanged(_) => "ended, but its source changed meanwhile",

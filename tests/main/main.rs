@@ -14,6 +14,7 @@ mod harness;
 mod inputs;
 mod jobs;
 mod pipeline_files;
+mod programs;
 mod real_model;
 mod recipes;
 mod report;

@@ -1,0 +1,190 @@
+//! `exec` on real programs, as processes and as workers.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{outputs, stderr, synthmill};
+
+/// Answers each line; dies at some and hangs at others. Logs its starts and what it reads.
+const WORKER: &str = r#"echo start >> "$LOG"
+while read -r line; do
+  echo "$line" >> "$LOG"
+  case "$line" in
+    *die*) echo 'no such topic' >&2; exit 3 ;;
+    *hang*) sleep 1000 ;;
+    *prose*) echo 'Sure!' ;;
+    *) echo "{\"score\": ${#line}}" ;;
+  esac
+done
+"#;
+
+/// A project with rows whose `topic` is each of these.
+fn project_of(topics: &[&str], exec: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let rows: String = topics.iter().map(|topic| format!("{}\n", json!({"topic": topic}))).collect();
+    std::fs::write(dir.path().join("rows.jsonl"), rows).unwrap();
+    std::fs::write(dir.path().join("worker.sh"), WORKER).unwrap();
+    let yaml = format!(
+        "name: rows\nvars: {{log: {}}}\nerror_budget: {{share: 1, in_a_row: 1000}}\nstages:\n  - ingest: {{paths: [rows.jsonl]}}\n  \
+         - exec: {exec}\n  - sink: {{path: out.jsonl, format: raw, fields: [topic, score, exec]}}\n",
+        dir.path().join("log").display()
+    );
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    dir
+}
+
+fn lines(dir: &TempDir, file: &str) -> Vec<Value> {
+    let lines = outputs(&dir.path().join("out")).remove(file).unwrap_or_default();
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn log(dir: &Path) -> Vec<String> {
+    std::fs::read_to_string(dir.join("log")).unwrap().lines().map(str::to_owned).collect()
+}
+
+const RUN: [&str; 4] = ["run", "p.yaml", "--out", "out"];
+
+const SCORE: &str = "{type: object, required: [score], properties: {score: {type: integer}}}";
+
+#[test]
+fn each_way_to_end_is_its_own_status() {
+    let script = "case $1 in fail) echo no >&2; exit 3 ;; crash) kill -SEGV $$ ;; hang) sleep 1000 ;; flood) yes ;; \
+                  *) echo fine ;; esac";
+    let exec = format!(
+        "{{command: [sh, -c, {}, sh, \"{{{{ topic }}}}\"], timeout: 1, output_bytes: 10000, sandbox: off}}",
+        json!(script)
+    );
+    let dir = project_of(&["fine", "fail", "crash", "hang", "flood"], &exec);
+    synthmill(dir.path(), &RUN, 0);
+    let mut seen: Vec<(String, String, Value, Value)> = lines(&dir, "out.jsonl")
+        .iter()
+        .map(|line| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let ran = &line["exec"];
+            (text(&line["topic"]), text(&ran["status"]), ran["exit_code"].clone(), ran["signal"].clone())
+        })
+        .collect();
+    seen.sort_by(|a, b| a.0.cmp(&b.0));
+    let row =
+        |topic: &str, status: &str, code: Value, signal: Value| (topic.into(), status.into(), code, signal);
+    assert_eq!(
+        seen,
+        [
+            row("crash", "crashed", Value::Null, json!(11)),
+            row("fail", "failed", json!(3), Value::Null),
+            row("fine", "finished", json!(0), Value::Null),
+            row("flood", "too_much_output", Value::Null, Value::Null),
+            row("hang", "timeout", Value::Null, Value::Null),
+        ]
+    );
+}
+
+#[test]
+fn nothing_of_our_environment_reaches_a_program() {
+    let exec = "{command: [sh, -c, \"env; pwd; cat\"], env: {MODE: \"{{ vars.log }}\"}, input: [topic], sandbox: off}";
+    let dir = project_of(&["a"], exec);
+    let run = crate::harness::program(dir.path(), &RUN).env("CANARY_KEY", "sk-canary").output().unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let stdout = lines(&dir, "out.jsonl")[0]["exec"]["stdout"].as_str().unwrap().to_owned();
+    let mut names: Vec<&str> =
+        stdout.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    // The shell itself sets PWD, SHLVL and _.
+    names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
+    assert_eq!(names, ["HOME", "LANG", "MODE", "PATH", "TMPDIR"], "{stdout}");
+    assert!(stdout.ends_with("{\"topic\":\"a\"}\n"), "{stdout}");
+}
+
+#[test]
+fn workers_that_die_or_hang_are_replaced_and_cost_one_record_each() {
+    let topics: Vec<String> = (0..40)
+        .map(|row| match row {
+            5 | 6 => format!("die {row}"),
+            17 => "hang".to_owned(),
+            23 => "prose".to_owned(),
+            _ => format!("topic {row:02}"),
+        })
+        .collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let exec = format!(
+        "{{command: [sh, worker.sh], mode: worker, workers: 2, timeout: 1, input: [topic], output: {SCORE}, \
+         env: {{LOG: \"{{{{ vars.log }}}}\"}}, sandbox: off}}"
+    );
+    let dir = project_of(&topics, &exec);
+    synthmill(dir.path(), &RUN, 0);
+    let made = lines(&dir, "out.jsonl");
+    assert_eq!(made.len(), 36);
+    for line in made {
+        let topic = line["topic"].as_str().unwrap();
+        let sent = json!({"topic": topic}).to_string();
+        assert_eq!(line["score"], json!(sent.len()), "each record gets the answer to its own line");
+    }
+    let mut rejected: Vec<(String, String)> = lines(&dir, "rejected.jsonl")
+        .iter()
+        .map(|line| {
+            (line["class"].as_str().unwrap().to_owned(), line["message"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    rejected.sort();
+    let classes: Vec<&str> = rejected.iter().map(|(class, _)| class.as_str()).collect();
+    assert_eq!(classes, ["failed", "failed", "output", "timeout"]);
+    assert!(rejected[0].1.contains("exit code 3: no such topic"), "{rejected:?}");
+    assert!(rejected[2].1.contains("it begins with `Sure!`"), "{rejected:?}");
+    let log = log(dir.path());
+    let starts = log.iter().filter(|line| *line == "start").count();
+    assert_eq!(log.len() - starts, 40, "each line is sent once");
+    assert!((3..=5).contains(&starts), "two workers and one for each that ended: {starts}");
+}
+
+#[test]
+fn a_program_that_waits_holds_up_its_own_record_only() {
+    // The first record waits for what the last one does.
+    let script =
+        "case $1 in first) until [ -e \"$LOG\" ]; do sleep 0.01; done ;; last) echo > \"$LOG\" ;; esac";
+    let exec = format!(
+        "{{command: [sh, -c, {}, sh, \"{{{{ topic }}}}\"], workers: 2, timeout: 60, env: {{LOG: \"{{{{ vars.log }}}}\"}}, \
+         sandbox: off}}",
+        json!(script)
+    );
+    let middle: Vec<String> = (0..200).map(|row| format!("row {row}")).collect();
+    let mut topics = vec!["first"];
+    topics.extend(middle.iter().map(String::as_str));
+    topics.push("last");
+    let dir = project_of(&topics, &exec);
+    synthmill(dir.path(), &RUN, 0);
+    let made = lines(&dir, "out.jsonl");
+    assert_eq!(made.len(), 202);
+    assert!(made.iter().all(|line| line["exec"]["status"] == "finished"), "{made:?}");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_stops_the_run_and_is_asked_again() {
+    let dir = project_of(&["a", "b"], "{command: [./tool], input: [topic], sandbox: off}");
+    let tool = dir.path().join("tool");
+    let write = |content: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(&tool, content).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    write("#!/no/such/interpreter\n");
+    let run = synthmill(dir.path(), &RUN, 4);
+    let said = stderr(&run);
+    assert!(said.contains("stage `exec`") && said.contains("tool"), "{said}");
+    assert_eq!(lines(&dir, "rejected.jsonl"), [] as [Value; 0], "it says nothing about a record");
+    assert_eq!(lines(&dir, "out.jsonl"), [] as [Value; 0]);
+}
+
+#[test]
+fn programs_that_ran_are_not_run_again() {
+    let exec = "{command: [sh, -c, 'cat >> \"$LOG\"; echo run'], input: [topic], env: {LOG: \"{{ vars.log }}\"}, sandbox: off}";
+    let dir = project_of(&["a", "b", "c", "d", "e"], exec);
+    synthmill(dir.path(), &["run", "p.yaml", "--out", "out", "--limit", "2"], 0);
+    assert_eq!(log(dir.path()).len(), 2);
+    synthmill(dir.path(), &RUN, 0);
+    synthmill(dir.path(), &RUN, 0);
+    let mut log = log(dir.path());
+    log.sort();
+    assert_eq!(log, ["a", "b", "c", "d", "e"].map(|topic| json!({"topic": topic}).to_string()));
+}
