@@ -60,7 +60,9 @@ impl ProgramPool {
     }
 
     async fn ask_worker(&self, program: &Program, line: &[u8]) -> Result<ProgramOutcome, SandboxError> {
-        let used = self.idle().pop();
+        // Those that died while they were idle are dropped.
+        let used = std::iter::from_fn(|| self.idle().pop())
+            .find_map(|mut worker| worker.is_ready().then_some(worker));
         if let Some(mut worker) = used {
             let outcome = worker.answer(line).await?;
             if outcome.is_finished() {

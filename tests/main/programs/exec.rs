@@ -1,5 +1,6 @@
 //! `exec` on real programs, as processes and as workers.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -26,10 +27,11 @@ fn project_of(topics: &[&str], exec: &str) -> TempDir {
     let rows: String = topics.iter().map(|topic| format!("{}\n", json!({"topic": topic}))).collect();
     std::fs::write(dir.path().join("rows.jsonl"), rows).unwrap();
     std::fs::write(dir.path().join("worker.sh"), WORKER).unwrap();
+    let made = if exec.contains("output:") { "score" } else { "exec" };
     let yaml = format!(
-        "name: rows\nvars: {{log: {}}}\nerror_budget: {{share: 1, in_a_row: 1000}}\nstages:\n  - ingest: {{paths: [rows.jsonl]}}\n  \
-         - exec: {exec}\n  - sink: {{path: out.jsonl, format: raw, fields: [topic, score, exec]}}\n",
-        dir.path().join("log").display()
+        "name: rows\nerror_budget: {{share: 1, in_a_row: 1000}}\nstages:\n  - ingest: {{paths: [rows.jsonl]}}\n  \
+         - exec: {}\n  - sink: {{path: out.jsonl, format: raw, fields: [topic, {made}]}}\n",
+        exec.replace("LOGFILE", dir.path().join("log").to_str().unwrap())
     );
     std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
     dir
@@ -83,7 +85,7 @@ fn each_way_to_end_is_its_own_status() {
 
 #[test]
 fn nothing_of_our_environment_reaches_a_program() {
-    let exec = "{command: [sh, -c, \"env; pwd; cat\"], env: {MODE: \"{{ vars.log }}\"}, input: [topic], sandbox: off}";
+    let exec = "{command: [sh, -c, \"env; pwd; cat\"], env: {MODE: LOGFILE}, input: [topic], sandbox: off}";
     let dir = project_of(&["a"], exec);
     let run = crate::harness::program(dir.path(), &RUN).env("CANARY_KEY", "sk-canary").output().unwrap();
     assert!(run.status.success(), "{}", stderr(&run));
@@ -110,7 +112,7 @@ fn workers_that_die_or_hang_are_replaced_and_cost_one_record_each() {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let exec = format!(
         "{{command: [sh, worker.sh], mode: worker, workers: 2, timeout: 1, input: [topic], output: {SCORE}, \
-         env: {{LOG: \"{{{{ vars.log }}}}\"}}, sandbox: off}}"
+         env: {{LOG: LOGFILE}}, sandbox: off}}"
     );
     let dir = project_of(&topics, &exec);
     synthmill(dir.path(), &RUN, 0);
@@ -144,7 +146,7 @@ fn a_program_that_waits_holds_up_its_own_record_only() {
     let script =
         "case $1 in first) until [ -e \"$LOG\" ]; do sleep 0.01; done ;; last) echo > \"$LOG\" ;; esac";
     let exec = format!(
-        "{{command: [sh, -c, {}, sh, \"{{{{ topic }}}}\"], workers: 2, timeout: 60, env: {{LOG: \"{{{{ vars.log }}}}\"}}, \
+        "{{command: [sh, -c, {}, sh, \"{{{{ topic }}}}\"], workers: 2, timeout: 60, env: {{LOG: LOGFILE}}, \
          sandbox: off}}",
         json!(script)
     );
@@ -160,25 +162,27 @@ fn a_program_that_waits_holds_up_its_own_record_only() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_stops_the_run_and_is_asked_again() {
+fn a_program_that_cannot_be_started_stops_the_run_which_then_goes_on() {
     let dir = project_of(&["a", "b"], "{command: [./tool], input: [topic], sandbox: off}");
-    let tool = dir.path().join("tool");
-    let write = |content: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::write(&tool, content).unwrap();
-        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    write("#!/no/such/interpreter\n");
+    let (tool, shell) = (dir.path().join("tool"), dir.path().join("shell"));
+    std::fs::write(&tool, format!("#!{}\ncat\n", shell.display())).unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
     let run = synthmill(dir.path(), &RUN, 4);
     let said = stderr(&run);
     assert!(said.contains("stage `exec`") && said.contains("tool"), "{said}");
-    assert_eq!(lines(&dir, "rejected.jsonl"), [] as [Value; 0], "it says nothing about a record");
-    assert_eq!(lines(&dir, "out.jsonl"), [] as [Value; 0]);
+    assert!(said.contains("stopped, a program cannot be run"), "{said}");
+    for file in ["rejected.jsonl", "out.jsonl"] {
+        assert_eq!(lines(&dir, file), [] as [Value; 0], "it says nothing about a record");
+    }
+    std::os::unix::fs::symlink("/bin/sh", shell).unwrap();
+    synthmill(dir.path(), &RUN, 0);
+    assert_eq!(lines(&dir, "out.jsonl").len(), 2);
 }
 
 #[test]
 fn programs_that_ran_are_not_run_again() {
-    let exec = "{command: [sh, -c, 'cat >> \"$LOG\"; echo run'], input: [topic], env: {LOG: \"{{ vars.log }}\"}, sandbox: off}";
+    let exec =
+        "{command: [sh, -c, 'cat >> \"$LOG\"; echo run'], input: [topic], env: {LOG: LOGFILE}, sandbox: off}";
     let dir = project_of(&["a", "b", "c", "d", "e"], exec);
     synthmill(dir.path(), &["run", "p.yaml", "--out", "out", "--limit", "2"], 0);
     assert_eq!(log(dir.path()).len(), 2);

@@ -36,7 +36,7 @@ stages:
       env: {{LOG: "{{{{ vars.log }}}}"}}
       workers: {WORKERS}
       sandbox: off
-  - set: {{status: "{{{{ exec.status }}}}", said: "{{{{ exec.stdout }}}}"}}
+  - set: {{status: "{{{{ exec.status }}}}", said: "{{{{ exec.stdout }}}}", exec: null}}
   - exec:
       id: worker
       command: [sh, worker.sh]
