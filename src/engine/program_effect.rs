@@ -30,11 +30,13 @@ pub(super) async fn run(effects: &EffectRunner, run: ProgramRun<'_>) -> Result<P
         return Ok(program);
     }
     effects.answers.check()?;
-    let outcome = run.perform().await?;
-    let bytes = json_bytes(&JournaledOutcome { program: &outcome }, 1024 + outcome.stdout.len());
+    // Its slot is held until the outcome is journaled: a kill loses at most as many outcomes as there are slots.
+    let ended = run.perform().await?;
+    let outcome = &ended.outcome;
+    let bytes = json_bytes(&JournaledOutcome { program: outcome }, 1024 + outcome.stdout.len());
     // A failure may have been the machine's, so another run tries again.
     effects.answers.store(keys, bytes, outcome.is_finished(), effects.spending.spent()).await?;
-    Ok(outcome)
+    Ok(ended.outcome)
 }
 
 /// The key of the program is a hash of the stage, the files that its command names, and everything the program is

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-pub(crate) use self::pool::ProgramPool;
+pub(crate) use self::pool::{EndedProgram, ProgramPool};
 use super::event::{FatalError, Halt, InFlightRecord};
 use super::execute::{BuiltStage, Executor, StageOutcome, catching_panics};
 use super::metrics::StageMetrics;
 use crate::record::RecordId;
-use crate::sandbox::{Program, ProgramOutcome, SandboxError};
+use crate::sandbox::{Program, SandboxError};
 use crate::stage::RunPrograms;
 
 /// Programs of one record that wait or run at the same time.
@@ -79,7 +79,7 @@ impl ProgramUnit {
 
 impl ProgramRun<'_> {
     /// Runs the program as soon as a slot is free.
-    pub(crate) async fn perform(&self) -> Result<ProgramOutcome, Halt> {
+    pub(crate) async fn perform(&self) -> Result<EndedProgram<'_>, Halt> {
         let unit = self.unit;
         unit.pool.run(self.program, &unit.metrics).await.map_err(|error| unit.fatal(error))
     }

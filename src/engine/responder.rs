@@ -37,6 +37,6 @@ pub(crate) trait Responder: Send + Sync {
 
     /// Returns the outcome of a program, or why the record stays in flight. Runs the program by default.
     fn run_program<'a>(&'a self, run: ProgramRun<'a>) -> BoxFuture<'a, Result<ProgramOutcome, Halt>> {
-        async move { run.perform().await }.boxed()
+        async move { Ok(run.perform().await?.outcome) }.boxed()
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::engine::metrics::StageMetrics;
 use crate::sandbox::{Program, ProgramOutcome, Sandbox, SandboxError, Worker};
@@ -21,6 +21,13 @@ pub(crate) struct ProgramPool {
     worker: Option<Program>,
     /// The workers that wait for a line.
     idle: Mutex<Vec<Worker>>,
+}
+
+/// A program that has ended, and the slot that it occupies until its outcome is journaled.
+pub(crate) struct EndedProgram<'a> {
+    pub(crate) outcome: ProgramOutcome,
+    #[expect(dead_code, reason = "held, not read")]
+    slot: Option<SemaphorePermit<'a>>,
 }
 
 impl ProgramPool {
@@ -48,14 +55,17 @@ impl ProgramPool {
         &self,
         program: &Program,
         metrics: &StageMetrics,
-    ) -> Result<ProgramOutcome, SandboxError> {
+    ) -> Result<EndedProgram<'_>, SandboxError> {
         let begin = Instant::now();
         // The semaphore is never closed.
-        let _slot = self.slots.acquire().await;
+        let slot = self.slots.acquire().await.ok();
         metrics.add_waited(begin.elapsed());
         match &self.worker {
-            None => self.sandbox.run(program).await,
-            Some(worker) => self.ask_worker(worker, &program.stdin).await,
+            None => Ok(EndedProgram { outcome: self.sandbox.run(program).await?, slot }),
+            // A worker answers the next line while the answer to this one is journaled.
+            Some(worker) => {
+                Ok(EndedProgram { outcome: self.ask_worker(worker, &program.stdin).await?, slot: None })
+            }
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) struct Runner {
     /// What all programs have in common.
     program: Program,
     /// The arguments of a program per record; empty for workers.
-    arguments: Vec<Part>,
+    arguments: Vec<ArgumentPart>,
     input: Option<BuiltInput>,
     stdin: Option<Template>,
     files: Vec<(String, Template)>,
@@ -54,7 +54,7 @@ pub(super) struct Runner {
 }
 
 /// An argument: fixed, or rendered for each record.
-enum Part {
+enum ArgumentPart {
     Fixed(String),
     Rendered(Template),
 }
@@ -76,8 +76,8 @@ impl Runner {
         let mut arguments = named.arguments;
         if is_worker {
             let fixed = arguments.drain(..).map(|part| match part {
-                Part::Fixed(text) => Ok(text),
-                Part::Rendered(template) => template.render_vars(),
+                ArgumentPart::Fixed(text) => Ok(text),
+                ArgumentPart::Rendered(template) => template.render_vars(),
             });
             program.command.extend(fixed.collect::<Result<Vec<_>, _>>()?);
         }
@@ -161,8 +161,8 @@ impl RunPrograms for Runner {
         let mut command = self.program.command.clone();
         for argument in &self.arguments {
             command.push(match argument {
-                Part::Fixed(text) => text.clone(),
-                Part::Rendered(template) => template.render(record)?,
+                ArgumentPart::Fixed(text) => text.clone(),
+                ArgumentPart::Rendered(template) => template.render(record)?,
             });
         }
         let mut files = BTreeMap::new();
@@ -192,7 +192,7 @@ impl RunPrograms for Runner {
 /// The program, its arguments and its files, as they are used in a run.
 struct NamedFiles {
     program: String,
-    arguments: Vec<Part>,
+    arguments: Vec<ArgumentPart>,
     readable: Vec<PathBuf>,
     key: String,
 }
@@ -215,10 +215,10 @@ impl NamedFiles {
                     if path.is_file() {
                         key.push(InputFile::read(text).hash);
                     }
-                    arguments.push(Part::Fixed(path.to_string_lossy().into_owned()));
+                    arguments.push(ArgumentPart::Fixed(path.to_string_lossy().into_owned()));
                     readable.push(path);
                 }
-                Argument::Text(text) => arguments.push(Part::Rendered(context.template(&text)?)),
+                Argument::Text(text) => arguments.push(ArgumentPart::Rendered(context.template(&text)?)),
             }
         }
         for path in &options.read {

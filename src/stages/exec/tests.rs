@@ -1,3 +1,5 @@
+//! Tests of `exec`: the programs that it makes of records, the fields of outcomes, and what the check refuses.
+
 use serde_json::{Value, json};
 
 use super::*;
