@@ -121,6 +121,12 @@ impl Template {
     pub fn variables(&self) -> Vec<String> {
         self.program.reads.dotted.iter().cloned().collect()
     }
+
+    /// Whether it renders to the same text for all records.
+    #[must_use]
+    pub fn names_only_vars(&self) -> bool {
+        self.program.reads.dotted.iter().all(|name| name == "vars" || name.starts_with("vars."))
+    }
 }
 
 impl Expression {

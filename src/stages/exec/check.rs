@@ -116,15 +116,18 @@ impl Exec {
         }
         for (index, argument) in (1..).zip(arguments) {
             let at = format!("/command/{index}");
-            if self.mode == ExecMode::Process {
-                context.template(&at, argument);
-            } else if context.render(&at, argument).is_none() {
-                continue;
-            }
-            if let Argument::Path(path) = Argument::of(argument)
+            let text = match self.mode {
+                ExecMode::Worker => context.render(&at, argument),
+                ExecMode::Process => match context.template(&at, argument) {
+                    Some(template) if template.names_only_vars() => context.render(&at, argument),
+                    _ => None,
+                },
+            };
+            if let Some(text) = text
+                && let Argument::Path(path) = Argument::of(&text)
                 && path.is_file()
             {
-                context.depends_on(argument);
+                context.depends_on(&text);
             }
         }
     }

@@ -210,15 +210,20 @@ impl NamedFiles {
         }
         let (mut arguments, mut readable) = (Vec::new(), Vec::new());
         for text in rest {
-            match Argument::of(text) {
+            let template = context.template(text)?;
+            if !template.names_only_vars() {
+                arguments.push(ArgumentPart::Rendered(template));
+                continue;
+            }
+            match Argument::of(&context.render(text)?) {
                 Argument::Path(path) => {
                     if path.is_file() {
-                        key.push(InputFile::read(text).hash);
+                        key.push(InputFile::read(&path.to_string_lossy()).hash);
                     }
                     arguments.push(ArgumentPart::Fixed(path.to_string_lossy().into_owned()));
                     readable.push(path);
                 }
-                Argument::Text(text) => arguments.push(ArgumentPart::Rendered(context.template(&text)?)),
+                Argument::Text(text) => arguments.push(ArgumentPart::Fixed(text)),
             }
         }
         for path in &options.read {

@@ -90,6 +90,24 @@ fn the_key_covers_the_content_of_the_files_that_a_command_names() {
 }
 
 #[test]
+fn a_variable_may_name_a_file_of_the_project() {
+    let mut context = context();
+    context.vars.insert("script".to_owned(), json!("src/lib.rs"));
+    let lib = std::path::absolute("src/lib.rs").unwrap();
+    for mode in ["process", "worker"] {
+        let config = json!({"command": ["cat", "{{ vars.script }}"], "mode": mode});
+        let declared: Exec = serde_json::from_value(config).unwrap();
+        let Processor::Programs(stage) = declared.build(&context).unwrap() else { panic!("no programs") };
+        let program = match stage.settings().worker {
+            Some(worker) => worker,
+            None => stage.programs(&record(json!({}))).unwrap().remove(0),
+        };
+        assert_eq!(program.readable, [lib.as_path()], "{mode}");
+        assert_eq!(program.command, ["cat", lib.to_str().unwrap()], "{mode}");
+    }
+}
+
+#[test]
 fn without_a_schema_any_outcome_is_stored() {
     let record = after(json!({"command": ["cat"]}), outcome(ProgramStatus::Failed, "x")).unwrap();
     assert_eq!(

@@ -12,6 +12,7 @@ mod inverted_labels;
 mod killed;
 mod made;
 mod magpie;
+mod own_step;
 mod personas;
 mod polish;
 mod preferences;
