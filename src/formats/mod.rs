@@ -7,6 +7,7 @@
 
 mod conversation;
 mod environments;
+pub(crate) mod json_splitter;
 mod labels;
 mod parts;
 mod preference;

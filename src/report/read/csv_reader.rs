@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::json_splitter::MAX_VALUE_BYTES;
+use crate::formats::json_splitter::MAX_VALUE_BYTES;
 
 /// Reads the rows of a file.
 pub(super) struct CsvReader {

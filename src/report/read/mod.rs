@@ -1,6 +1,6 @@
 //! Reads the input of a report, item by item: a run directory, or files of records from anywhere.
 //!
-//! `json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a
+//! `formats::json_splitter` splits files into JSON values and `csv_reader` reads rows; `parsed_record` and `texts` turn a
 //! value into a record. `run` and `run_file` join the files of a run directory by record id, `files` reads bare
 //! files, and `configured_shares` reads the shares from the run's pipeline, `field_pairs` reads two fields to
 //! compare. `read_ahead` reads on its own thread, for `report::gather`, which measures the records.
@@ -10,7 +10,6 @@ mod configured_shares;
 mod csv_reader;
 mod field_pairs;
 mod files;
-mod json_splitter;
 mod parsed_record;
 mod read_ahead;
 mod run;
@@ -31,9 +30,9 @@ pub(super) use parsed_record::{RecordAttribute, Truncation};
 pub(super) use read_ahead::for_each_item;
 
 use super::findings::{Configuration, FileCount, InputSource, Turn};
+use crate::formats::json_splitter::{ArrayDamage, JsonSplitter, RawJson};
 use crate::stages::{Classification, Judgement};
 use csv_reader::CsvReader;
-use json_splitter::{ArrayDamage, JsonSplitter, RawJson};
 
 /// Why an input could not be read.
 #[derive(Debug, thiserror::Error)]

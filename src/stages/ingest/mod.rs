@@ -6,6 +6,7 @@
 //! after the other. What cannot be read is a source failure that names the file or row, and the run continues.
 //! Splitting is left to `section`.
 
+mod dialect;
 mod document;
 mod fields;
 mod files;
@@ -23,6 +24,7 @@ use std::sync::{Arc, OnceLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::dialect::Dialect;
 use self::fields::{declare_fields, declare_origin};
 use self::rows::Rows;
 use self::selection::FileSelection;
@@ -34,7 +36,7 @@ use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
 use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
 
-/// Reads Markdown and text files as documents, JSONL and CSV files as rows, or what another run wrote.
+/// Reads Markdown and text files as documents, JSONL, JSON and CSV files as rows, or what another run wrote.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ingest {
@@ -57,7 +59,8 @@ pub(super) struct Ingest {
     #[serde(default = "skip_folders")]
     pub skip_folders: Vec<String>,
     /// How the files are read. `auto` decides by the file name extension: `.md`, `.mdx`, `.markdown` and `.txt` are
-    /// documents, `.jsonl` and `.ndjson` are JSON lines, `.csv` and `.tsv` are rows of texts.
+    /// documents, `.jsonl` and `.ndjson` are JSON lines, `.json` is an array of objects, `.csv` and `.tsv` are rows of
+    /// texts. Files of rows may be compressed, as `.gz` or `.zst`.
     #[serde(default)]
     pub format: IngestFormat,
     /// The format of the rows. Their columns are converted to the fields from which a sink writes that format; other
@@ -68,9 +71,9 @@ pub(super) struct Ingest {
     /// called `question`.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
-    /// The character that separates the columns of a CSV file; by default a comma, or a tab in `.tsv` files.
+    /// How CSV files are written, if not with commas, double quotes and in UTF-8.
     #[serde(default)]
-    pub delimiter: Option<char>,
+    pub dialect: Option<Dialect>,
     /// The maximum size of a document, in bytes; a larger one is a source failure. Files of rows may have any size.
     #[serde(default = "limit_bytes")]
     pub limit_bytes: u64,
@@ -90,6 +93,8 @@ pub(super) enum IngestFormat {
     Document,
     /// One record per line, which is a JSON object.
     Jsonl,
+    /// One record per element of a JSON array, which is an object.
+    Json,
     /// One record per row; the first row names the fields. Columns without a name are ignored.
     Csv,
 }
@@ -108,10 +113,13 @@ impl IngestFormat {
         if self != Self::Auto {
             return Some(self);
         }
-        let ending = Path::new(path).extension()?.to_str()?.to_lowercase();
+        let plain = rows::without_compression(path);
+        let ending = Path::new(plain).extension()?.to_str()?.to_lowercase();
         match ending.as_str() {
-            "md" | "mdx" | "markdown" | "txt" => Some(Self::Document),
+            "md" | "mdx" | "markdown" | "txt" if plain == path => Some(Self::Document),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
+            // Other `.json` files in a folder are settings, of no use as rows.
+            "json" => rows::is_json_array(path).then_some(Self::Json),
             "csv" | "tsv" => Some(Self::Csv),
             _ => None,
         }
@@ -121,14 +129,14 @@ impl IngestFormat {
 impl StageDescription for Ingest {
     const NAME: &'static str = "ingest";
     const ROLE: Role = Role::Source;
-    const PURPOSE: &'static str = "Reads Markdown and text files as documents and JSONL and CSV files as rows, in the order of their \
-         paths, or the output of another run.";
+    const PURPOSE: &'static str = "Reads Markdown and text files as documents and JSONL, JSON and CSV files as rows, in the order of \
+         their paths, or the output of another run.";
     const MAKES: &'static [ProducedField] = &[
         ProducedField::new("text", FieldType::text, "The text of a document."),
         ProducedField::new(
             "COLUMN",
             FieldType::any,
-            "Each key of a JSON line or of a run's line, or each column of a CSV file; the latter's values \
+            "Each key of a JSON object or of a run's line, or each column of a CSV file; the latter's values \
              are always texts.",
         ),
         ProducedField::new(
@@ -179,9 +187,8 @@ impl StageConfig for Ingest {
         if self.limit_bytes == 0 {
             context.problem("/limit_bytes", "`limit_bytes` is 0").expected("at least 1");
         }
-        if let Some(delimiter) = self.delimiter.filter(|c| !c.is_ascii() || "\"\r\n".contains(*c)) {
-            let message = format!("{delimiter:?} cannot stand between columns");
-            context.problem("/delimiter", message).expected("one character of ASCII, no quote or line end");
+        if let Some(dialect) = &self.dialect {
+            dialect.check(context);
         }
         let mut selection = FileSelection::default();
         for (index, path) in self.paths.iter().enumerate() {
@@ -212,7 +219,8 @@ impl Ingest {
     fn open_rows(&self, format: IngestFormat, path: &str) -> Option<Result<Rows, String>> {
         let rows = match format {
             IngestFormat::Jsonl => rows::jsonl(path),
-            IngestFormat::Csv => rows::delimited(path, delimiter(self.delimiter, path)),
+            IngestFormat::Json => rows::json_array(path),
+            IngestFormat::Csv => rows::delimited(path, self.dialect.clone().unwrap_or_default().of(path)),
             IngestFormat::Auto | IngestFormat::Document => return None,
         };
         Some(rows.map(|rows| self.in_row_format(rows)))
@@ -255,7 +263,7 @@ impl Ingest {
             if self.format.of(file).is_none() {
                 context
                     .problem(at, format!("the ending of `{file}` does not say how to read it"))
-                    .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .csv, .tsv; or `format`");
+                    .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .json with an array, .csv, .tsv; or `format`");
                 return;
             }
             if let Err(message) = self.probe(context, file) {
@@ -306,15 +314,6 @@ impl Ingest {
             let more = unreadable.len() - SHOWN;
             context.warning("/paths", format!("{more} more files cannot be read"));
         }
-    }
-}
-
-/// The delimiter of a file's columns.
-fn delimiter(given: Option<char>, path: &str) -> u8 {
-    match given.and_then(|c| u8::try_from(c).ok()) {
-        Some(given) => given,
-        None if path.to_lowercase().ends_with(".tsv") => rows::TAB,
-        None => rows::COMMA,
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str
     for (option, is_given) in [
         ("paths", !ingest.paths.is_empty()),
         ("format", ingest.format != IngestFormat::Auto),
-        ("delimiter", ingest.delimiter.is_some()),
+        ("dialect", ingest.dialect.is_some()),
     ] {
         if is_given {
             let message = format!("`{option}` is for files, and `run` names a run");

@@ -26,7 +26,10 @@ impl IngestSource {
         let found = selection.found;
         let is_rows = |found: &FileResult| {
             found.as_ref().is_ok_and(|path| {
-                matches!(config.format.of(path), Some(IngestFormat::Jsonl | IngestFormat::Csv))
+                matches!(
+                    config.format.of(path),
+                    Some(IngestFormat::Jsonl | IngestFormat::Json | IngestFormat::Csv)
+                )
             })
         };
         let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };

@@ -102,7 +102,7 @@ stages:
             stderr(&synthmill(dir.path(), &["validate", "p.yaml", "--var", &format!("file={file}")], code));
         assert!(said.contains(part), "`{part}` is not in\n{said}");
     };
-    check("semicolon.csv", 2, "set `delimiter: \";\"`");
+    check("semicolon.csv", 2, "set `dialect: {delimiter: \";\"}`");
     check("twice.csv", 2, "two columns have the name `a`");
     check("page.md", 2, "an HTML page, no Markdown or text");
     check("open.csv", 0, "`open.csv:2` cannot be read: the quote that opens in line 3 is never closed");

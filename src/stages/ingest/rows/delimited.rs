@@ -3,33 +3,51 @@
 //! The csv crate splits the rows; what it accepts silently is reported here: misplaced quotes (`quotes`), a
 //! column without a name, a header split at the wrong character.
 
-use std::fs::File;
 use std::io::Read;
 
 use csv::{ErrorKind, StringRecord};
+use encoding_rs::Encoding;
 use serde_json::Value;
 
 use super::quotes::QuoteChecker;
-use super::{Fields, ROW_LIMIT, Rows, is_utf16};
+use super::{Fields, ROW_LIMIT, Rows, is_utf16, row_file};
 
 /// The delimiter of CSV.
 pub(in crate::stages) const COMMA: u8 = b',';
 /// The delimiter of TSV.
 pub(in crate::stages) const TAB: u8 = b'\t';
 
-/// Opens a CSV file.
-pub(in crate::stages) fn csv(path: &str) -> Result<Rows, String> {
-    delimited(path, COMMA)
+/// How a file of delimited rows is written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::stages) struct DelimitedFormat {
+    pub(in crate::stages) delimiter: u8,
+    /// `None` if quotes are ordinary characters.
+    pub(in crate::stages) quote: Option<u8>,
+    /// `None` for UTF-8.
+    pub(in crate::stages) encoding: Option<&'static Encoding>,
 }
 
-/// Opens a file with fields separated by `delimiter`.
-pub(in crate::stages) fn delimited(path: &str, delimiter: u8) -> Result<Rows, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let watched = GuardedFile { file, read: 0, utf16: None, quotes: QuoteChecker::new(delimiter) };
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(watched);
+/// Opens a CSV file with commas, in UTF-8.
+pub(in crate::stages) fn csv(path: &str) -> Result<Rows, String> {
+    delimited(path, DelimitedFormat { delimiter: COMMA, quote: Some(b'"'), encoding: None })
+}
+
+/// Opens a file of delimited rows.
+pub(in crate::stages) fn delimited(path: &str, format: DelimitedFormat) -> Result<Rows, String> {
+    let DelimitedFormat { delimiter, quote, encoding } = format;
+    let file = match encoding {
+        Some(encoding) => row_file::open_in(path, encoding)?,
+        None => row_file::open(path)?,
+    };
+    let watched = GuardedFile { file, read: 0, utf16: None, quotes: QuoteChecker::new(delimiter, quote) };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .quote(quote.unwrap_or_default())
+        .quoting(quote.is_some())
+        .from_reader(watched);
     let headers = reader.headers().cloned();
     if reader.get_ref().utf16 == Some(true) {
-        return Err("is UTF-16; rows are read as UTF-8".to_owned());
+        return Err("is UTF-16; hint: set `dialect: {encoding: utf-16le}` or `utf-16be`".to_owned());
     }
     let headers = headers.map_err(|error| explain(&error))?;
     if let Some(wrong) = reader.get_mut().quotes.take(0) {
@@ -48,7 +66,7 @@ pub(in crate::stages) fn delimited(path: &str, delimiter: u8) -> Result<Rows, St
             nameless.join(", ")
         );
     }
-    Ok(Box::new(DelimitedRows { reader, columns, number: 0, done: false }))
+    Ok(Box::new(DelimitedRows { reader, columns, encoding, number: 0, done: false }))
 }
 
 /// The names of the columns; `None` for one that the header does not name.
@@ -63,7 +81,7 @@ fn columns(headers: &StringRecord, delimiter: u8) -> Result<Vec<Option<String>>,
             let option = if other == '\t' { "\"\\t\"".to_owned() } else { format!("\"{other}\"") };
             return Err(format!(
                 "the header row is one column, `{only}`: if other characters stand between its columns, set \
-                 `delimiter: {option}`"
+                 `dialect: {{delimiter: {option}}}`"
             ));
         }
     }
@@ -78,6 +96,7 @@ fn columns(headers: &StringRecord, delimiter: u8) -> Result<Vec<Option<String>>,
 struct DelimitedRows {
     reader: csv::Reader<GuardedFile>,
     columns: Vec<Option<String>>,
+    encoding: Option<&'static Encoding>,
     number: u64,
     done: bool,
 }
@@ -105,7 +124,7 @@ impl Iterator for DelimitedRows {
             return Some((self.number, Err(wrong)));
         }
         let row = match read {
-            Ok(_) => Ok(self.fields(&row)),
+            Ok(_) => self.fields(&row),
             Err(error) => Err(explain(&error)),
         };
         Some((self.number, row))
@@ -113,9 +132,14 @@ impl Iterator for DelimitedRows {
 }
 
 impl DelimitedRows {
-    fn fields(&self, row: &StringRecord) -> Fields {
+    fn fields(&self, row: &StringRecord) -> Result<Fields, String> {
+        if let Some(encoding) = self.encoding
+            && let Some(column) = row.iter().position(|text| text.contains(char::REPLACEMENT_CHARACTER))
+        {
+            return Err(format!("not text: no {} in column {}", encoding.name(), column + 1));
+        }
         let named = self.columns.iter().zip(row.iter());
-        named.filter_map(|(name, text)| Some((name.clone()?, Value::from(text)))).collect()
+        Ok(named.filter_map(|(name, text)| Some((name.clone()?, Value::from(text)))).collect())
     }
 }
 
@@ -127,7 +151,10 @@ fn explain(error: &csv::Error) -> String {
             format!("the row has {len} fields, the header has {expected_len}")
         }
         ErrorKind::Utf8 { err, .. } => {
-            format!("not text: no UTF-8 in column {}", err.field() + 1)
+            let column = err.field() + 1;
+            format!(
+                "not text: no UTF-8 in column {column}; hint: set `dialect: {{encoding: windows-1252}}` or another"
+            )
         }
         ErrorKind::Io(error) => error.to_string(),
         _ => error.to_string(),
@@ -136,7 +163,7 @@ fn explain(error: &csv::Error) -> String {
 
 /// A reader that fails when one row has no end, as one with a quote left open.
 struct GuardedFile {
-    file: File,
+    file: Box<dyn Read + Send>,
     /// Bytes read since the last row.
     read: u64,
     /// Whether it is UTF-16; unknown before its first bytes.
@@ -179,11 +206,47 @@ mod tests {
             json!([
                 [1, {"id": "1", "text": "a, \"b\"\nc"}],
                 [2, "the row has 1 fields, the header has 2"],
-                [3, "not text: no UTF-8 in column 2"],
+                [3, "not text: no UTF-8 in column 2; hint: set `dialect: {encoding: windows-1252}` or another"],
                 [4, {"id": "4", "text": "d"}],
             ]),
         );
-        check(|path| delimited(path, TAB), b"a\tb\n1\tx, y\n", json!([[1, {"a": "1", "b": "x, y"}]]));
+        check(
+            |path| delimited(path, DelimitedFormat { delimiter: TAB, ..CSV }),
+            b"a\tb\n1\tx, y\n",
+            json!([[1, {"a": "1", "b": "x, y"}]]),
+        );
+    }
+
+    const CSV: DelimitedFormat = DelimitedFormat { delimiter: COMMA, quote: Some(b'"'), encoding: None };
+
+    #[test]
+    fn other_quotes_and_encodings_are_read_as_told() {
+        check(
+            |path| delimited(path, DelimitedFormat { delimiter: b';', quote: Some(b'\''), ..CSV }),
+            b"a;b\n'x;''y''';\"z\n",
+            json!([[1, {"a": "x;'y'", "b": "\"z"}]]),
+        );
+        check(
+            |path| delimited(path, DelimitedFormat { quote: None, ..CSV }),
+            b"a,b\n5\" disk,\"x\n",
+            json!([[1, {"a": "5\" disk", "b": "\"x"}]]),
+        );
+        check(
+            |path| delimited(path, DelimitedFormat { encoding: Some(encoding_rs::WINDOWS_1252), ..CSV }),
+            b"a,b\ncaf\xe9,\x80 5\n",
+            json!([[1, {"a": "café", "b": "€ 5"}]]),
+        );
+        let utf16: Vec<u8> = "\u{feff}a,b\r\n1,é\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        check(
+            |path| delimited(path, DelimitedFormat { encoding: Some(encoding_rs::UTF_16LE), ..CSV }),
+            &utf16,
+            json!([[1, {"a": "1", "b": "é"}]]),
+        );
+        check(
+            |path| delimited(path, DelimitedFormat { encoding: Some(encoding_rs::SHIFT_JIS), ..CSV }),
+            b"a,b\n\x93\xfa,1\n\xff\xff,2\n",
+            json!([[1, {"a": "日", "b": "1"}], [2, "not text: no Shift_JIS in column 1"]]),
+        );
     }
 
     #[test]
@@ -249,13 +312,17 @@ mod tests {
         check(csv, b"", json!("has no header row"));
         check(csv, b",,\n1,2,3\n", json!("has no header row"));
         check(csv, b"a,b,a\n", json!("two columns have the name `a`"));
-        check(csv, b"\xff\xfea\0,\0b\0\n\0", json!("is UTF-16; rows are read as UTF-8"));
+        check(
+            csv,
+            b"\xff\xfea\0,\0b\0\n\0",
+            json!("is UTF-16; hint: set `dialect: {encoding: utf-16le}` or `utf-16be`"),
+        );
         check(
             csv,
             b"id;text\n1;x, y\n",
             json!(
                 "the header row is one column, `id;text`: if other characters stand between its columns, set \
-                   `delimiter: \";\"`"
+                   `dialect: {delimiter: \";\"}`"
             ),
         );
     }

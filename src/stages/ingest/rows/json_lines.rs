@@ -1,21 +1,19 @@
 //! JSON lines: each line is one object. A line that would silently be read as something else is refused: a number
 //! that does not fit into 64 bits, a duplicate field.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{Fields, ROW_LIMIT, Rows, is_utf16, numbers};
+use super::{Fields, ROW_LIMIT, Rows, is_utf16, numbers, row_file};
 
 /// Larger buffers are freed after a long line.
 const KEEP: usize = 1024 * 1024;
 
 /// Opens a JSONL file.
 pub(in crate::stages) fn jsonl(path: &str) -> Result<Rows, String> {
-    let mut reader =
-        BufReader::with_capacity(64 * 1024, File::open(path).map_err(|error| error.to_string())?);
+    let mut reader = BufReader::with_capacity(64 * 1024, row_file::open(path)?);
     let start = reader.fill_buf().map_err(|error| error.to_string())?;
     if is_utf16(start) {
         return Err("is UTF-16; JSON lines are read as UTF-8".to_owned());

@@ -1,14 +1,19 @@
-//! Row files, read one row at a time: `json_lines` and `delimited` (CSV and TSV).
+//! Row files, read one row at a time: `json_lines`, `json_array` and `delimited` (CSV and TSV), plain or compressed
+//! (`row_file`).
 
 mod delimited;
+mod json_array;
 mod json_lines;
 mod numbers;
 mod quotes;
+mod row_file;
 
 use serde_json::{Map, Value};
 
-pub(in crate::stages) use delimited::{COMMA, TAB, csv, delimited};
+pub(in crate::stages) use delimited::{COMMA, DelimitedFormat, TAB, csv, delimited};
+pub(in crate::stages) use json_array::{is_json_array, json_array};
 pub(in crate::stages) use json_lines::{json_line, jsonl};
+pub(in crate::stages) use row_file::without_compression;
 
 /// The maximum length of a line of JSON or a row of CSV.
 pub(in crate::stages) const ROW_LIMIT: u64 = 64 * 1024 * 1024;
@@ -17,7 +22,7 @@ pub(in crate::stages) const ROW_LIMIT: u64 = 64 * 1024 * 1024;
 pub(in crate::stages) type Fields = Map<String, Value>;
 
 /// The rows of one file: the number of each, from 1, with its fields or why it cannot be read. The number is the
-/// line in a JSONL file; in a CSV file it counts the rows below the header.
+/// line in a JSONL file; in an array it counts the elements, and in a CSV file the rows below the header.
 pub(in crate::stages) type Rows = Box<dyn Iterator<Item = (u64, Result<Fields, String>)> + Send>;
 
 /// Whether a file begins with the byte order mark of UTF-16, which none of the readers supports.

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct QuoteChecker {
     delimiter: u8,
+    /// `None` if quotes are ordinary characters.
+    quote: Option<u8>,
     state: QuoteState,
     /// The current row; the header is row 0.
     row: u64,
@@ -33,9 +35,18 @@ enum QuoteState {
 }
 
 impl QuoteChecker {
-    pub(super) fn new(delimiter: u8) -> Self {
+    pub(super) fn new(delimiter: u8, quote: Option<u8>) -> Self {
         let (row, line, opened) = (0, 1, 1);
-        Self { delimiter, state: QuoteState::Row, row, line, opened, carriage: false, found: VecDeque::new() }
+        Self {
+            delimiter,
+            quote,
+            state: QuoteState::Row,
+            row,
+            line,
+            opened,
+            carriage: false,
+            found: VecDeque::new(),
+        }
     }
 
     /// Returns what is wrong with the quotes of a row. Rows are requested in order.
@@ -71,13 +82,13 @@ impl QuoteChecker {
         self.carriage = byte == b'\r';
         match self.state {
             QuoteState::Row if ends_line => {}
-            QuoteState::Row | QuoteState::Field if byte == b'"' => {
+            QuoteState::Row | QuoteState::Field if Some(byte) == self.quote => {
                 self.opened = self.line;
                 self.state = QuoteState::Quoted;
             }
-            QuoteState::Quoted if byte == b'"' => self.state = QuoteState::Closed,
+            QuoteState::Quoted if Some(byte) == self.quote => self.state = QuoteState::Closed,
             QuoteState::Quoted => {}
-            QuoteState::Closed if byte == b'"' => self.state = QuoteState::Quoted,
+            QuoteState::Closed if Some(byte) == self.quote => self.state = QuoteState::Quoted,
             _ if ends_line => {
                 self.state = QuoteState::Row;
                 self.row += 1;
@@ -112,7 +123,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[(u64, &str)]) {
-        let mut quotes = QuoteChecker::new(b',');
+        let mut quotes = QuoteChecker::new(b',', Some(b'"'));
         quotes.read(text.as_bytes());
         quotes.end();
         let found: Vec<(u64, &str)> =

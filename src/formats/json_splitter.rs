@@ -73,6 +73,11 @@ impl<R: BufRead> JsonSplitter<R> {
         Ok(pieces)
     }
 
+    /// Returns how many values were returned.
+    pub(crate) fn count(&self) -> u64 {
+        self.number
+    }
+
     /// Returns what is wrong with the file as a whole; known once the last value has been returned.
     pub(crate) fn damage(&self) -> Option<ArrayDamage> {
         self.damage
