@@ -2,7 +2,8 @@
 //!
 //! The first stage. This file has the options, the list of files and the fields of the records; `files` expands
 //! globs (`walk` searches folders, `selection` counts files that no path takes), `document` decodes one text
-//! file, `rows` streams JSONL and CSV, `row_format` makes fields of the columns of a trainer's format, `run` reads the lines of another run, and `units` reads the files one
+//! file, `rows` streams files of rows, `dialect` says how CSV is written, `row_format` makes fields of the columns of a
+//! trainer's format, `run` reads the lines of another run, and `units` reads the files one
 //! after the other. What cannot be read is a source failure that names the file or row, and the run continues.
 //! Splitting is left to `section`.
 
