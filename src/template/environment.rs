@@ -105,6 +105,7 @@ fn environment() -> Environment<'static> {
     environment.add_filter("diff", diff::diff);
     environment.add_filter("mean", measures::mean);
     environment.add_filter("numbers", measures::numbers);
+    environment.add_function("pass_at_k", measures::pass_at_k);
     for name in ["int", "float"] {
         environment.add_filter(name, move |state: &State<'_, '_>, args: Rest<ValueOrKwargs>| {
             converted(name, state, &args.into_values())

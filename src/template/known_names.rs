@@ -89,7 +89,8 @@ pub(super) const TESTS: [&str; 22] = [
 ];
 
 /// Functions.
-pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "namespace", "debug", "super", "caller"];
+pub(super) const FUNCTIONS: [&str; 7] =
+    ["range", "dict", "namespace", "debug", "super", "caller", "pass_at_k"];
 
 /// Methods of texts, lists and maps, as in Python.
 pub(super) const METHODS: [&str; 29] = [

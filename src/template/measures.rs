@@ -1,4 +1,4 @@
-//! The filters `mean` and `numbers`: figures of lists and texts.
+//! The filters `mean` and `numbers` and the function `pass_at_k`: figures of lists, texts and test runs.
 //!
 //! `scores | mean` is the mean of numbers, `scores | mean(weights)` a weighted one, where true counts as 1 and false
 //! as 0: such as the share of a rubric that is met. `text | numbers` are the numbers in a text, each converted to a
@@ -16,6 +16,9 @@ use crate::rational;
 
 /// The maximum number of decimals; a number with more is written as a fraction.
 const MOST_DECIMALS: u32 = 12;
+
+/// The most solutions of `pass_at_k`: binomial coefficients of more are no floats.
+const MOST_SOLUTIONS: i64 = 1000;
 
 /// The filter `mean`: null for an empty list, or if all weights are 0. Decimals are added exactly, so that values
 /// with a mean of 0.65 reach a bound of 0.65.
@@ -39,9 +42,31 @@ pub(super) fn mean(state: &State<'_, '_>, values: &Value, weights: Option<Value>
         return Ok(Value::from(()));
     }
     let sum: BigRational = values.iter().zip(&weights).map(|(value, weight)| value * weight).sum();
-    let mean = sum / total;
-    let float = |whole: String| whole.parse::<f64>().unwrap_or_default();
-    Ok(Value::from(float(mean.numer().to_string()) / float(mean.denom().to_string())))
+    Ok(Value::from(float(&(sum / total))))
+}
+
+/// The function `pass_at_k(n, c, k)`: the probability that at least one of `k` solutions passes, if `c` of `n` did. It is
+/// 1 - C(n-c, k) / C(n, k), which does not underestimate as `1 - (1 - c/n)^k` does.
+pub(super) fn pass_at_k(state: &State<'_, '_>, n: i64, c: i64, k: i64) -> Result<f64, Error> {
+    if !(1..=MOST_SOLUTIONS).contains(&n) || !(0..=n).contains(&c) || !(1..=n).contains(&k) {
+        let detail = format!(
+            "`pass_at_k({n}, {c}, {k})` wants 1 to {MOST_SOLUTIONS} solutions, of which 0 to {n} passed and 1 to {n} are taken"
+        );
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    state.consume_fuel(c.unsigned_abs())?;
+    // None of the k passes: for each solution that did, it is not among the k.
+    let mut none = rational::whole(1);
+    for left in n - c + 1..=n {
+        none *= rational::whole((left - k).max(0)) / rational::whole(left);
+    }
+    Ok(float(&(rational::whole(1) - none)))
+}
+
+/// The nearest float of a number whose numerator and denominator are floats.
+fn float(exact: &BigRational) -> f64 {
+    let parsed = |whole: String| whole.parse::<f64>().unwrap_or_default();
+    parsed(exact.numer().to_string()) / parsed(exact.denom().to_string())
 }
 
 fn figures(state: &State<'_, '_>, list: &Value, wanted: &str) -> Result<Vec<BigRational>, Error> {
@@ -152,6 +177,21 @@ mod tests {
         check("broken | mean", Err("`mean` wants a list of numbers, got null"));
         check("5 | mean", Err("`mean` wants a list of numbers, got the number 5"));
         check("marks | mean(5)", Err("`mean` wants weights in a list of numbers, got the number 5"));
+    }
+
+    #[test]
+    fn pass_at_k_is_unbiased() {
+        check("pass_at_k(10, 3, 1)", Ok(json!(0.3)));
+        check("pass_at_k(10, 3, 5) | round(6)", Ok(json!(0.916667)));
+        check("pass_at_k(10, 3, 8)", Ok(json!(1.0)));
+        check("pass_at_k(10, 0, 5)", Ok(json!(0.0)));
+        check("pass_at_k(10, 10, 1)", Ok(json!(1.0)));
+        check("pass_at_k(1000, 500, 500) <= 1", Ok(json!(true)));
+        check("pass_at_k(marks | length, 1, 2) | round(6)", Ok(json!(0.666667)));
+        check("pass_at_k(10, 11, 1)", Err("of which 0 to 10 passed"));
+        check("pass_at_k(10, 3, 11)", Err("1 to 10 are taken"));
+        check("pass_at_k(0, 0, 0)", Err("wants 1 to 1000 solutions"));
+        check("pass_at_k(1001, 0, 1)", Err("wants 1 to 1000 solutions"));
     }
 
     #[test]
