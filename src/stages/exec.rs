@@ -5,7 +5,7 @@
 //! ended; `sandbox` confines them.
 
 pub(in crate::stages) mod check;
-mod command;
+pub(in crate::stages) mod command;
 mod input;
 mod runner;
 #[cfg(test)]
@@ -148,11 +148,11 @@ stages:
   - ingest: {paths: ["markdown_docs/*.md"]}
   - section: {}
   - exec:
-      command: [sed, -e, "s/.*/{\"letters\": 0}/"]
+      command: [sed, -u, -e, "s/.*/{\"letters\": 0}/"]
       mode: worker
       input: {text: "{{ section.text }}"}
       output: {type: object, required: [letters], properties: {letters: {type: integer}}}
-      sandbox: off
+      sandbox: "off"
   - sink: {path: lengths.jsonl, format: raw, fields: [section.title, letters]}
 "#;
 }

@@ -20,6 +20,7 @@ mod parse;
 mod plan_questions;
 mod prompt;
 mod repeat;
+mod run_tests;
 mod sample_injections;
 mod section;
 mod set;
@@ -55,6 +56,7 @@ pub static STAGES: &[StageType] = &[
     StageType::of::<check_answer::CheckAnswer>(),
     StageType::of::<choose::Choose>(),
     StageType::of::<exec::Exec>(),
+    StageType::of::<run_tests::RunTests>(),
     StageType::of::<split_text::SplitText>(),
     StageType::of::<classify::Classify>(),
     StageType::of::<cot_expand::CotExpand>(),

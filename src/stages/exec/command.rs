@@ -32,7 +32,7 @@ impl Argument {
 
 /// Why a program cannot be started.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CommandError {
+pub(in crate::stages) enum CommandError {
     #[error("the program `{0}` is in none of `{PATH}`")]
     NotFound(String),
     #[error("the program `{0}` does not exist")]
@@ -42,7 +42,7 @@ pub(super) enum CommandError {
 }
 
 /// The program that a command names: a name in one of the system's folders, or a path.
-pub(super) fn find(program: &str) -> Result<String, CommandError> {
+pub(in crate::stages) fn find(program: &str) -> Result<String, CommandError> {
     if program.contains('/') {
         let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
         return match path.metadata() {

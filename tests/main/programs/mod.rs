@@ -2,3 +2,4 @@
 
 mod exec;
 mod killed;
+mod run_tests;
