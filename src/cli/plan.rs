@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::{PipelineArgs, print, print_data, run};
 use crate::config::Plan;
-use crate::engine::{self, BuiltPipeline, Estimate, StageEstimate};
+use crate::engine::{self, BuiltPipeline, Estimate, ProgramEstimate, StageEstimate};
 use crate::llm::IMAGE_TOKENS;
 use crate::pipeline::{Limits, ModelConfig, Provider, RequestMode};
 use crate::token_count;
@@ -79,8 +79,9 @@ pub(super) fn estimate(plan: &Plan, sample: usize, limit: Option<u64>) -> anyhow
 pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
     let (items, sampled) = (thousands(estimate.items as f64), thousands(estimate.sampled as f64));
     let mut text = format!("{}: {items} items, foreseen from {sampled} of them\n", plan.name);
-    let names =
-        estimate.stages.iter().map(|stage| &*stage.stage).chain(plan.models.keys().map(String::as_str));
+    let stages = estimate.stages.iter().map(|stage| &*stage.stage);
+    let programs = estimate.programs.iter().map(|stage| &*stage.stage);
+    let names = stages.chain(programs).chain(plan.models.keys().map(String::as_str));
     let width = names.map(|name| name.chars().count()).fold(NAME, usize::max);
     for stage in &estimate.stages {
         let Some(model) = plan.models.get(&*stage.model) else { continue };
@@ -103,6 +104,9 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
             let _ = writeln!(text, "  {:<width$} costs {cost:.4}{most}", "");
         }
     }
+    for stage in &estimate.programs {
+        let _ = writeln!(text, "  {:<width$} {}", &*stage.stage, program_line(stage));
+    }
     for (pool, hours) in hours(plan, estimate) {
         let _ =
             writeln!(text, "  {pool:<width$} takes about {}", crate::run::format_duration(hours * 3600.0));
@@ -112,6 +116,9 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
         let _ =
             writeln!(text, "  {model:<width$} answers in batches, {rounds} after each other: {time} at most");
     }
+    if estimate.stages.is_empty() {
+        return text;
+    }
     let _ = writeln!(
         text,
         "  tokens are {}; answers as long as a script's or the heuristic's unless told;\n  \
@@ -119,6 +126,13 @@ pub(super) fn text(plan: &Plan, estimate: &Estimate) -> String {
         token_count::unit()
     );
     text
+}
+
+/// Describes how many programs a stage runs, and how long they take.
+fn program_line(stage: &ProgramEstimate) -> String {
+    let each = 1e3 * stage.seconds / stage.programs.max(1.0);
+    let time = crate::run::format_duration(stage.seconds / f64::from(stage.slots));
+    format!("{} programs, {each:.1} ms each, {} at a time: {time}", thousands(stage.programs), stage.slots)
 }
 
 pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
@@ -140,6 +154,18 @@ pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
             })
         })
         .collect();
+    let programs: Vec<Value> = estimate
+        .programs
+        .iter()
+        .map(|stage| {
+            json!({
+                "stage": stage.stage,
+                "programs": stage.programs.round(),
+                "seconds": stage.seconds,
+                "at_a_time": stage.slots,
+            })
+        })
+        .collect();
     let mut hours: BTreeMap<String, f64> = hours(plan, estimate).into_iter().collect();
     hours.extend(rounds(plan, estimate).into_iter().map(|(model, rounds, hours)| (model, rounds * hours)));
     json!({
@@ -148,6 +174,7 @@ pub(super) fn as_json(plan: &Plan, estimate: &Estimate) -> Value {
         "sampled": estimate.sampled,
         "tokens_are": token_count::unit(),
         "stages": stages,
+        "programs": programs,
         "hours": hours,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! For `synthmill plan`. Runs the source part to its end to count the items, and brings a sample of them, drawn by
 //! the run's seed, through the stages. The models' scripts or the heuristic answer, so that prompts that depend on an
-//! answer can be rendered too. No model is asked.
+//! answer can be rendered too. No model is asked; programs are run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,10 +13,12 @@ use rand::RngExt;
 use super::build::BuiltPipeline;
 use super::event::{Halt, InFlightRecord};
 use super::execute::{BuiltProcessor, BuiltStage, Executor};
+use super::programs::ProgramRun;
 use super::responder::{ModelResult, Question, Responder};
 use crate::draw::Draws;
 use crate::llm::{IMAGE_TOKENS, MOCK};
 use crate::record::RecordId;
+use crate::sandbox::ProgramOutcome;
 
 /// Tokens that mark the start and the role of a message.
 const MESSAGE_OVERHEAD: u64 = 4;
@@ -30,6 +32,8 @@ pub struct Estimate {
     pub sampled: u64,
     /// One entry per stage that asks a model.
     pub stages: Vec<StageEstimate>,
+    /// One entry per stage that runs programs.
+    pub programs: Vec<ProgramEstimate>,
     /// Documents or rows that could not be read.
     pub failures: Vec<String>,
 }
@@ -53,12 +57,33 @@ pub struct StageEstimate {
     pub most_answer_tokens: Option<f64>,
 }
 
+/// The estimate of the programs that one stage will run in the whole run.
+#[derive(Debug, Clone)]
+pub struct ProgramEstimate {
+    /// The stage's id.
+    pub stage: Arc<str>,
+    /// Programs, or lines that workers answer.
+    pub programs: f64,
+    /// Seconds that they take, all together.
+    pub seconds: f64,
+    /// How many run at a time.
+    pub slots: u32,
+}
+
 impl Estimate {
     /// Scales it to a run of this many items, each with as many questions as the counted ones.
     pub fn scale_to(&mut self, items: u64) {
         let factor = items as f64 / (self.items as f64).max(1.0);
         self.items = items;
+        self.multiply(factor);
+    }
+
+    fn multiply(&mut self, factor: f64) {
         self.stages.iter_mut().for_each(|stage| stage.multiply(factor));
+        for stage in &mut self.programs {
+            stage.programs *= factor;
+            stage.seconds *= factor;
+        }
     }
 }
 
@@ -103,24 +128,33 @@ pub async fn estimate(
     let sampled = kept.len() as u64;
     let items_per_sample = items as f64 / (sampled as f64).max(1.0);
     let estimator =
-        Arc::new(UsageEstimator { stages: Mutex::new(empty_estimates(&pipeline)), tokens: Box::new(tokens) });
+        Arc::new(UsageEstimator { totals: Mutex::new(empty_estimates(&pipeline)), tokens: Box::new(tokens) });
     let executor = Executor::observed(Arc::clone(&estimator) as Arc<dyn Responder>, None);
     for record in kept {
         let record = InFlightRecord { record, ..InFlightRecord::default() };
-        // No model is asked, so nothing can halt.
+        // Halts only if a program cannot be run, which the run will say.
         let _ = executor.execute_all(&pipeline.stages, record).await;
     }
-    let mut stages = std::mem::take(&mut *estimator.stages.lock().unwrap_or_else(PoisonError::into_inner));
-    stages.iter_mut().for_each(|stage| stage.multiply(items_per_sample));
-    Estimate { items, sampled, stages, failures }
+    let totals = std::mem::take(&mut *estimator.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    let EstimateTotals { stages, programs } = totals;
+    let mut estimate = Estimate { items, sampled, stages, programs, failures };
+    estimate.multiply(items_per_sample);
+    estimate
 }
 
-/// An entry per stage that asks a model, including those in blocks.
-fn empty_estimates(pipeline: &BuiltPipeline) -> Vec<StageEstimate> {
-    let mut stages = Vec::new();
-    let mut see = |stage: &BuiltStage| {
-        if let BuiltProcessor::Ask(unit) = &stage.processor {
-            stages.push(StageEstimate {
+/// The sums over the sampled items.
+#[derive(Default)]
+struct EstimateTotals {
+    stages: Vec<StageEstimate>,
+    programs: Vec<ProgramEstimate>,
+}
+
+/// An entry per stage that asks a model or runs programs, including those in blocks.
+fn empty_estimates(pipeline: &BuiltPipeline) -> EstimateTotals {
+    let mut totals = EstimateTotals::default();
+    let mut see = |stage: &BuiltStage| match &stage.processor {
+        BuiltProcessor::Ask(unit) => {
+            totals.stages.push(StageEstimate {
                 stage: Arc::clone(&stage.path),
                 model: Arc::clone(&unit.model_name),
                 requests: 0.0,
@@ -130,14 +164,20 @@ fn empty_estimates(pipeline: &BuiltPipeline) -> Vec<StageEstimate> {
                 most_answer_tokens: Some(0.0),
             });
         }
+        BuiltProcessor::Programs(unit) => {
+            let slots = u32::try_from(unit.pool.size()).unwrap_or(u32::MAX);
+            let stage = Arc::clone(&stage.path);
+            totals.programs.push(ProgramEstimate { stage, programs: 0.0, seconds: 0.0, slots });
+        }
+        _ => {}
     };
     pipeline.stages.iter().for_each(|stage| stage.visit(&mut see));
-    stages
+    totals
 }
 
 /// Counts each question and has the model's script or the heuristic answer it.
 struct UsageEstimator {
-    stages: Mutex<Vec<StageEstimate>>,
+    totals: Mutex<EstimateTotals>,
     tokens: Box<dyn Fn(&str) -> u64 + Send + Sync>,
 }
 
@@ -173,6 +213,19 @@ impl Responder for UsageEstimator {
         }
         .boxed()
     }
+
+    fn run_program<'a>(&'a self, run: ProgramRun<'a>) -> BoxFuture<'a, Result<ProgramOutcome, Halt>> {
+        async move {
+            let outcome = run.perform().await?.outcome;
+            let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(sum) = totals.programs.iter_mut().find(|sum| sum.stage == run.unit.path) {
+                sum.programs += 1.0;
+                sum.seconds += outcome.seconds;
+            }
+            Ok(outcome)
+        }
+        .boxed()
+    }
 }
 
 /// The tokens of one question and its answer.
@@ -189,8 +242,8 @@ struct QuestionTokens {
 
 impl UsageEstimator {
     fn count(&self, stage: &Arc<str>, tokens: &QuestionTokens) {
-        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sum) = stages.iter_mut().find(|sum| sum.stage == *stage) else { return };
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sum) = totals.stages.iter_mut().find(|sum| sum.stage == *stage) else { return };
         sum.requests += 1.0;
         sum.images += tokens.images as f64;
         sum.prompt_tokens += (tokens.prompt + tokens.images * IMAGE_TOKENS) as f64;

@@ -54,7 +54,7 @@ pub use build::{BuildPipelineError, BuiltPipeline};
 pub use case::{CaseOutcome, run_case};
 pub use connected_models::ConnectedModels;
 use effect::EffectRunner;
-pub use estimate::{Estimate, StageEstimate, estimate};
+pub use estimate::{Estimate, ProgramEstimate, StageEstimate, estimate};
 pub use event::{FatalError, RunEvent};
 use event::{Halt, LedgerEvent};
 use execute::Executor;

@@ -192,3 +192,18 @@ fn programs_that_ran_are_not_run_again() {
     log.sort();
     assert_eq!(log, ["a", "b", "c", "d", "e"].map(|topic| json!({"topic": topic}).to_string()));
 }
+
+#[test]
+fn the_plan_counts_programs_and_their_time() {
+    let dir = project_of(&["a", "b", "c"], "{command: [cat], input: [topic], workers: 3, sandbox: off}");
+    let plan = synthmill(dir.path(), &["plan", "p.yaml", "--items", "3000", "--json"], 0);
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let stage = &plan["programs"][0];
+    assert_eq!(
+        (&stage["stage"], &stage["programs"], &stage["at_a_time"]),
+        (&json!("exec"), &json!(3000.0), &json!(3))
+    );
+    assert!(stage["seconds"].as_f64().unwrap() > 0.0, "{stage}");
+    let text = crate::harness::stdout(&synthmill(dir.path(), &["plan", "p.yaml"], 0));
+    assert!(text.contains(" 3 programs, ") && text.contains(" ms each, 3 at a time: "), "{text}");
+}
