@@ -23,10 +23,11 @@ pub use self::gate::{Gate, GateDecider, GateDecision};
 pub use self::programs::{ProgramSettings, RunPrograms};
 pub use self::question_set::QuestionSet;
 use crate::draw::Draws;
-use crate::journal::ArrayFile;
+use crate::journal::{ArrayFile, KeptResults, StorageError};
 use crate::llm::{Completion, ModelRequest};
 use crate::pipeline::CheckContext;
 use crate::record::Record;
+use crate::sandbox::{SandboxError, SandboxMode};
 use crate::template::{Expression, Patterns, Template, TemplateError};
 use crate::text_file;
 
@@ -47,6 +48,11 @@ pub trait StageConfig: Send + Sync {
     /// Whether it may turn one record into several.
     fn fans_out(&self) -> bool {
         false
+    }
+
+    /// How the programs that it runs are confined; `None` for a stage that runs none.
+    fn sandbox(&self) -> Option<SandboxMode> {
+        None
     }
 
     /// The stage as a block; `None` for a stage that does not contain stages.
@@ -171,6 +177,26 @@ pub struct SourceFailure {
     pub unit: String,
     /// Why it cannot be read.
     pub message: String,
+    /// Set if the cause is not in the document, so that a later start may read it: the run ends here.
+    pub halt: Option<SourceHalt>,
+}
+
+/// Why a source cannot go on.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceHalt {
+    /// The sandbox of a program that reads a document failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// What was read cannot be kept.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl SourceFailure {
+    /// A failure of one document or row.
+    pub fn new(unit: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { unit: unit.into(), message: message.into(), halt: None }
+    }
 }
 
 /// The files that a source reads where it looks, and those that it leaves out.
@@ -244,6 +270,10 @@ pub trait Source: Send {
     fn files(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Gives a source that runs programs the place in the run directory where their outcomes are kept, before anything
+    /// is read. Not called where there is no run directory, as in a preview.
+    fn keep_results(&mut self, _results: KeptResults) {}
 
     /// Skips at most `records` records before the first `next` and returns how many it skipped. For sources that
     /// can do so without making the records.

@@ -10,13 +10,13 @@ use roaring::RoaringTreemap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::chain::ChainInput;
-use super::event::{InFlightRecord, LedgerEvent};
+use super::event::{FatalError, Halt, InFlightRecord, LedgerEvent};
 use super::gate::AdmissionLimit;
 use super::lending::{LendingSemaphore, PermitLender, PermitLenders};
 use super::source_part::SourceBatch;
 use super::stop::Stop;
 use crate::record::RecordId;
-use crate::stage::SourceFailure;
+use crate::stage::{SourceFailure, SourceHalt};
 
 /// The maximum number of items that are admitted together, if there are permits for them: one event reports them all
 /// to the ledger.
@@ -29,6 +29,8 @@ type AdmittedItem = (InFlightRecord, OwnedSemaphorePermit);
 pub(crate) struct Admission {
     /// The number of the first item of `batches`.
     pub(crate) first_item: u64,
+    /// The id of the source.
+    pub(crate) source_id: Arc<str>,
     pub(crate) batches: async_channel::Receiver<SourceBatch>,
     pub(crate) done: Arc<RoaringTreemap>,
     pub(crate) limit: u64,
@@ -64,7 +66,12 @@ impl Admission {
             let Ok(batch) = batch else { break };
             in_unit += batch.records.len();
             if let Some(end) = batch.end {
-                if let Err(SourceFailure { unit, message }) = end {
+                if let Err(SourceFailure { unit, message, halt }) = end {
+                    if let Some(halt) = halt {
+                        let halt = halt_of(halt, &self.source_id);
+                        let _ = self.ledger.send(LedgerEvent::Halted(halt)).await;
+                        return;
+                    }
                     let _ = self.ledger.send(LedgerEvent::SourceFailed { unit, message }).await;
                 }
                 let items = u32::try_from(in_unit).unwrap_or(u32::MAX);
@@ -132,5 +139,16 @@ impl Admission {
         }
         self.first.send(records).await;
         true
+    }
+}
+
+/// The end of a run whose source cannot go on. The items after it must keep their numbers, so they wait for a later start.
+fn halt_of(halt: SourceHalt, source: &Arc<str>) -> Halt {
+    match halt {
+        SourceHalt::Storage(error) => Halt::Storage(error),
+        SourceHalt::Sandbox(error) => {
+            let class = "sandbox".to_owned();
+            Halt::Fatal(FatalError { stage: Arc::clone(source), class, message: error.message })
+        }
     }
 }

@@ -98,6 +98,7 @@ pub async fn run(
     let permits = LendingSemaphore::new(options.max_in_flight.max(1) as usize);
     let backlog = RetryBacklog::new(options.max_in_flight);
     let last_done = done.max();
+    pipeline.source.source.keep_results(directory.kept_results(options.storage.sync));
     let mut units = directory.units()?;
     let (first_item, skipped) = pipeline.source.skip_done(&done, &units);
     units.truncate(skipped);
@@ -150,11 +151,13 @@ pub async fn run(
     let background = BackgroundContext { batches, draining: stop.drain_token() };
     let background_tasks =
         spawn_background_tasks(pipeline.models, background, &background_failure, &stop, &tasks);
+    let source_id = Arc::clone(&pipeline.source.source_id);
     match pipeline.source.start() {
         Ok(batches) => {
             let limit = options.limit.unwrap_or(u64::MAX);
             let admission = Admission {
                 first_item,
+                source_id,
                 batches,
                 done,
                 limit,

@@ -39,7 +39,7 @@ impl SourcePart {
     fn next(&mut self) -> Option<Result<OpenUnit<'_>, SourceFailure>> {
         let unit = match contain(|| self.source.next()) {
             Ok(next) => next?,
-            Err(panic) => Err(SourceFailure { unit: self.source_id.to_string(), message: panic.message }),
+            Err(panic) => Err(SourceFailure::new(&*self.source_id, panic.message)),
         };
         Some(unit.map(|unit| OpenUnit::new(unit, &self.steps)))
     }
@@ -150,7 +150,7 @@ impl<'a> OpenUnit<'a> {
         let record = self.records.next()?;
         Some(record.map_err(|error| {
             let id = self.failed_in.get().map_or("", |id| id);
-            SourceFailure { unit: std::mem::take(&mut self.name), message: format!("`{id}`: {error}") }
+            SourceFailure::new(std::mem::take(&mut self.name), format!("`{id}`: {error}"))
         }))
     }
 

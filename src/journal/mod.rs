@@ -6,7 +6,7 @@
 //!
 //! Writing: `writer` is the thread that appends outputs and then the commit record that names them, `answer_log`
 //! the thread that appends model answers before they are used, `note_log` the thread that appends the notes of the
-//! batch client. `commits`, `answers` and `notes` define the formats of these three logs, `frames` the framing they
+//! batch client; `kept` stores the texts of converted files. `commits`, `answers` and `notes` define the formats of the three logs, `frames` the framing they
 //! share, `decision` what gates store in a commit, and `line_frames` the compression of provenance.
 //!
 //! Reading and changing finished runs: `reuse` looks up the answers of another run, `complete_run` reads its lines;
@@ -30,6 +30,7 @@ pub mod disk;
 mod frames;
 mod hex;
 mod integrity;
+mod kept;
 mod line_frames;
 mod lock;
 mod manifest;
@@ -55,6 +56,7 @@ pub use decision::{GateRecord, LostTo};
 pub use directory::{OpenedRun, RunDirectory, RunSpec};
 pub use frames::LogError;
 pub use hex::{decode_hex, encode_hex};
+pub use kept::KeptResults;
 pub use line_frames::line_reader;
 pub use manifest::{FileChecksum, LogLengths, Manifest, RunId, RunState};
 pub use note_log::{NoteLog, NoteLogThread};

@@ -158,6 +158,10 @@ stages:
 }
 
 impl StageConfig for Exec {
+    fn sandbox(&self) -> Option<SandboxMode> {
+        Some(self.sandbox)
+    }
+
     fn check(&self, context: &mut CheckContext<'_>) {
         self.check_options(context);
     }

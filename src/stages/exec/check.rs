@@ -55,6 +55,25 @@ pub(in crate::stages) fn readable_paths(context: &mut CheckContext<'_>, paths: &
     found
 }
 
+/// Renders the name of a program and reports at `at` if it cannot be started.
+pub(in crate::stages) fn check_program(context: &mut CheckContext<'_>, at: &str, program: &str) {
+    let Some(program) = context.render(at, program) else { return };
+    let error = match command::find(&program) {
+        Ok(_) if program.contains('/') => return context.depends_on(&program),
+        Ok(_) => return,
+        Err(error) => error,
+    };
+    let hint = match &error {
+        CommandError::NotFound(name) if name.contains(' ') => {
+            Some("each argument is an element of the list; no shell takes it apart".to_owned())
+        }
+        CommandError::NotFound(_) => Some("install it, or write its path".to_owned()),
+        CommandError::NotExecutable(path) => Some(format!("chmod +x {path}")),
+        CommandError::Missing(path) => context.missing_hint(path),
+    };
+    context.problem(at, error.to_string()).hint = hint;
+}
+
 impl Exec {
     pub(super) fn check_options(&self, context: &mut CheckContext<'_>) {
         self.check_command(context);
@@ -97,23 +116,7 @@ impl Exec {
             context.problem("/command", "the command is empty").expected("a program and its arguments");
             return;
         };
-        if let Some(program) = context.render("/command/0", program) {
-            match command::find(&program) {
-                Ok(_) if program.contains('/') => context.depends_on(&program),
-                Ok(_) => {}
-                Err(error) => {
-                    let hint = match &error {
-                        CommandError::NotFound(name) if name.contains(' ') => Some(
-                            "each argument is an element of the list; no shell takes it apart".to_owned(),
-                        ),
-                        CommandError::NotFound(_) => Some("install it, or write its path".to_owned()),
-                        CommandError::NotExecutable(path) => Some(format!("chmod +x {path}")),
-                        CommandError::Missing(path) => context.missing_hint(path),
-                    };
-                    context.problem("/command/0", error.to_string()).hint = hint;
-                }
-            }
-        }
+        check_program(context, "/command/0", program);
         for (index, argument) in (1..).zip(arguments) {
             let at = format!("/command/{index}");
             let text = match self.mode {

@@ -10,7 +10,7 @@ use crate::sandbox::PATH;
 
 /// An argument of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Argument {
+pub(in crate::stages) enum Argument {
     /// A file or folder of the project, by its absolute path.
     Path(PathBuf),
     /// Anything else.
@@ -19,7 +19,7 @@ pub(super) enum Argument {
 
 impl Argument {
     /// What an argument means that names nothing of a record.
-    pub(super) fn of(text: &str) -> Self {
+    pub(in crate::stages) fn of(text: &str) -> Self {
         let path = Path::new(text);
         // A plain word such as `test` is taken for a file only if it has an extension.
         let looks_like_path = text.contains('/') || path.extension().is_some();

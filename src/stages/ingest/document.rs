@@ -14,8 +14,19 @@ pub(super) fn read(path: &str, limit: u64) -> Result<String, String> {
         return Err(format!("larger than `limit_bytes` ({limit})"));
     }
     match other_kind(path, &bytes) {
-        Some(kind) => Err(format!("{kind}, no Markdown or text: convert it first, with pandoc for instance")),
+        Some(kind) => Err(format!("{kind}, no Markdown or text: `convert` has a program convert it")),
         None => decode(bytes),
+    }
+}
+
+/// The text of a document that a program wrote; the error says why it is none.
+pub(super) fn of_text(text: String, limit: u64) -> Result<String, String> {
+    if text.len() as u64 > limit {
+        return Err(format!("larger than `limit_bytes` ({limit})"));
+    }
+    match other_kind("", text.as_bytes()) {
+        Some(kind) => Err(format!("{kind}, no Markdown")),
+        None => decode(text.into_bytes()),
     }
 }
 
@@ -30,7 +41,7 @@ pub(super) fn probe(path: &str, limit: u64) -> Result<(), String> {
     let mut bytes = Vec::new();
     file.take(BEGINNING).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if let Some(kind) = other_kind(path, &bytes) {
-        return Err(format!("{kind}, no Markdown or text: convert it first, with pandoc for instance"));
+        return Err(format!("{kind}, no Markdown or text: `convert` has a program convert it"));
     }
     let cut = length > bytes.len() as u64;
     match std::str::from_utf8(&bytes) {

@@ -28,6 +28,19 @@ pub(super) struct GlobMatches {
     pub(super) skipped: BTreeSet<String>,
 }
 
+/// Whether the glob `pattern` matches a file: by its name, or by its whole path if the glob has a `/`.
+pub(super) fn is_match(pattern: &Pattern, path: &str) -> bool {
+    let is_of_paths = pattern.as_str().contains('/');
+    let subject = if is_of_paths { path } else { path.rsplit('/').next().unwrap_or(path) };
+    pattern.matches_with(subject, LIKE_A_SHELL)
+}
+
+/// Compiles a glob.
+pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
+    let pattern = without_dot(pattern);
+    Pattern::new(pattern).map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))
+}
+
 /// Expands `pattern`; folders named in `skip` are skipped where the pattern matches at any depth.
 pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<GlobMatches, String> {
     let pattern = without_dot(pattern);
@@ -35,7 +48,7 @@ pub(super) fn matching(pattern: &str, skip: &[String]) -> Result<GlobMatches, St
         // A name may contain brackets, which a glob would take for a character class.
         return Ok(GlobMatches { found: vec![Ok(pattern.to_owned())], ..GlobMatches::default() });
     }
-    let compiled = Pattern::new(pattern).map_err(|error| format!("`{pattern}` is no glob: {}", error.msg))?;
+    let compiled = compile(pattern)?;
     let (start, rest) = start_of(pattern);
     let mut matched = match rest.contains("**") {
         true => walk_glob(start, rest, &compiled, skip),
@@ -176,7 +189,7 @@ pub(super) fn hint(pattern: &str) -> Option<String> {
 }
 
 fn failure(path: &Path, message: String) -> SourceFailure {
-    SourceFailure { unit: path.to_string_lossy().into_owned(), message }
+    SourceFailure::new(path.to_string_lossy(), message)
 }
 
 fn without_dot(pattern: &str) -> &str {

@@ -2,11 +2,12 @@
 //!
 //! The first stage. This file has the options, the list of files and the fields of the records; `files` expands
 //! globs (`walk` searches folders, `selection` counts files that no path takes), `document` decodes one text
-//! file, `rows` streams files of rows, `dialect` says how CSV is written, `row_format` makes fields of the columns of a
-//! trainer's format, `run` reads the lines of another run, and `units` reads the files one
-//! after the other. What cannot be read is a source failure that names the file or row, and the run continues.
-//! Splitting is left to `section`.
+//! file, `convert` has programs make texts of other files, `rows` streams files of rows, `dialect` says how CSV is
+//! written, `row_format` makes fields of the columns of a trainer's format, `run` reads the lines of another run, and
+//! `units` reads the files one after the other. What cannot be read is a source failure that names the file or row, and
+//! the run continues. Splitting is left to `section`.
 
+mod convert;
 mod dialect;
 mod document;
 mod fields;
@@ -25,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::convert::{Converters, FileConverters};
 use self::dialect::Dialect;
 use self::fields::{declare_fields, declare_origin};
 use self::rows::Rows;
@@ -35,6 +37,7 @@ use crate::formats::Format;
 use crate::journal::ItemLines;
 use crate::pipeline::ProducedField;
 use crate::pipeline::{CheckContext, FieldType};
+use crate::sandbox::SandboxMode;
 use crate::stage::{BuildContext, BuildError, Processor, StageConfig};
 
 /// Reads Markdown and text files as documents, JSONL, JSON and CSV files as rows, or what another run wrote.
@@ -64,6 +67,13 @@ pub(super) struct Ingest {
     /// texts. Files of rows may be compressed, as `.gz` or `.zst`.
     #[serde(default)]
     pub format: IngestFormat,
+    /// Programs that make Markdown of other files, by globs, of which the first that matches counts: `{"*.rst": [pandoc, -f,
+    /// rst, -t, gfm, "{path}"]}`. A glob with `/` is for paths, one without for file names. The program is run once a file,
+    /// in a sandbox, where it can read the file and the files that its arguments name; `{path}` stands for the file's
+    /// path. What it writes to standard output is read as a document, and kept in the run directory, so that the run goes
+    /// on with the same text. `{command: [...], timeout: 60, sandbox: off}` is the form with options.
+    #[serde(default)]
+    convert: Converters,
     /// The format of the rows. Their columns are converted to the fields from which a sink writes that format; other
     /// columns are kept as they are. A row in another format is a source failure.
     #[serde(default)]
@@ -191,6 +201,7 @@ impl StageConfig for Ingest {
         if let Some(dialect) = &self.dialect {
             dialect.check(context);
         }
+        self.convert.check(context);
         let mut selection = FileSelection::default();
         for (index, path) in self.paths.iter().enumerate() {
             let at = format!("/paths/{index}");
@@ -199,6 +210,10 @@ impl StageConfig for Ingest {
             }
         }
         self.report_selection(context, selection);
+    }
+
+    fn sandbox(&self) -> Option<SandboxMode> {
+        self.convert.sandbox()
     }
 
     fn build(&self, context: &BuildContext) -> Result<Processor, BuildError> {
@@ -211,11 +226,17 @@ impl StageConfig for Ingest {
             let matched = files::matching(&pattern, &self.skip_folders).map_err(BuildError::Other)?;
             selection.add(self, &pattern, matched);
         }
-        Ok(Processor::Source(Box::new(IngestSource::new(selection, self.clone()))))
+        let converters = FileConverters::new(&self.convert, context)?;
+        Ok(Processor::Source(Box::new(IngestSource::new(selection, self.clone(), converters))))
     }
 }
 
 impl Ingest {
+    /// Whether a file is converted or has an ending that says how to read it.
+    fn can_read(&self, path: &str) -> bool {
+        self.convert.convert(path) || self.format.of(path).is_some()
+    }
+
     /// Opens a file of rows in this format; `None` if the format is not one of rows.
     fn open_rows(&self, format: IngestFormat, path: &str) -> Option<Result<Rows, String>> {
         let rows = match format {
@@ -261,10 +282,10 @@ impl Ingest {
                 }
             };
             context.depends_on(file);
-            if self.format.of(file).is_none() {
+            if !self.can_read(file) {
                 context
                     .problem(at, format!("the ending of `{file}` does not say how to read it"))
-                    .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .json with an array, .csv, .tsv; or `format`");
+                    .expected(".md, .mdx, .markdown, .txt, .jsonl, .ndjson, .json with an array, .csv, .tsv; or `format` or `convert`");
                 return;
             }
             if let Err(message) = self.probe(context, file) {
@@ -286,11 +307,15 @@ impl Ingest {
 
     /// Inspects the beginning of a file, and declares the fields of its records.
     fn probe(&self, context: &mut CheckContext<'_>, file: &str) -> Result<(), String> {
+        if self.convert.convert(file) {
+            std::fs::File::open(file).map_err(|error| error.to_string())?;
+            declare_document(context);
+            return Ok(());
+        }
         let format = self.format.of(file);
         let Some(rows) = format.and_then(|format| self.open_rows(format, file)) else {
             document::probe(file, self.limit_bytes)?;
-            context.makes_for_some("text", FieldType::text());
-            declare_origin(context, false);
+            declare_document(context);
             return Ok(());
         };
         let rows = rows?;
@@ -304,6 +329,8 @@ impl Ingest {
     fn report_selection(&self, context: &mut CheckContext<'_>, mut selection: FileSelection) {
         const SHOWN: usize = 3;
         let left_out = selection.left_out();
+        let files: Vec<&str> = selection.found.iter().flatten().map(String::as_str).collect();
+        self.convert.check_use(context, &files);
         if !left_out.kinds.is_empty() || !left_out.folders.is_empty() {
             context.warning("/paths", left_out.to_string());
         }
@@ -316,6 +343,12 @@ impl Ingest {
             context.warning("/paths", format!("{more} more files cannot be read"));
         }
     }
+}
+
+/// Declares the fields of a document.
+fn declare_document(context: &mut CheckContext<'_>) {
+    context.makes_for_some("text", FieldType::text());
+    declare_origin(context, false);
 }
 
 #[cfg(test)]

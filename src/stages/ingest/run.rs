@@ -55,6 +55,7 @@ impl From<RunReadError> for RunInputError {
 pub(super) fn check(ingest: &Ingest, context: &mut CheckContext<'_>, given: &str) {
     for (option, is_given) in [
         ("paths", !ingest.paths.is_empty()),
+        ("convert", !ingest.convert.is_empty()),
         ("format", ingest.format != IngestFormat::Auto),
         ("dialect", ingest.dialect.is_some()),
     ] {

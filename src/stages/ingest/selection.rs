@@ -23,8 +23,7 @@ impl FileSelection {
     /// others can be read.
     pub(super) fn add(&mut self, config: &Ingest, pattern: &str, matched: GlobMatches) -> Vec<FileResult> {
         let GlobMatches { mut found, others, skipped } = matched;
-        let can_be_read =
-            |found: &FileResult| found.as_ref().is_ok_and(|path| config.format.of(path).is_some());
+        let can_be_read = |found: &FileResult| found.as_ref().is_ok_and(|path| config.can_read(path));
         if files::is_pattern(pattern) && found.iter().any(can_be_read) {
             let (kept, left): (Vec<FileResult>, Vec<FileResult>) =
                 found.into_iter().partition(|found| found.is_err() || can_be_read(found));

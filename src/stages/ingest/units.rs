@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::convert::FileConverters;
 use super::files::FileResult;
 use super::rows::{Fields, Rows};
 use super::selection::FileSelection;
 use super::{Ingest, IngestFormat, document};
+use crate::journal::KeptResults;
 use crate::record::Record;
 use crate::stage::{LeftOut, Source, SourceFailure, SourceUnit};
 
@@ -15,25 +17,24 @@ use crate::stage::{LeftOut, Source, SourceFailure, SourceUnit};
 pub(super) struct IngestSource {
     waiting: std::vec::IntoIter<FileResult>,
     config: Ingest,
+    converters: FileConverters,
     open: Option<(String, Rows)>,
     units: Option<u64>,
     left_out: LeftOut,
 }
 
 impl IngestSource {
-    pub(super) fn new(mut selection: FileSelection, config: Ingest) -> Self {
+    pub(super) fn new(mut selection: FileSelection, config: Ingest, converters: FileConverters) -> Self {
         let left_out = selection.left_out();
         let found = selection.found;
         let is_rows = |found: &FileResult| {
             found.as_ref().is_ok_and(|path| {
-                matches!(
-                    config.format.of(path),
-                    Some(IngestFormat::Jsonl | IngestFormat::Json | IngestFormat::Csv)
-                )
+                let format = config.format.of(path).filter(|_| !config.convert.convert(path));
+                matches!(format, Some(IngestFormat::Jsonl | IngestFormat::Json | IngestFormat::Csv))
             })
         };
         let units = if found.iter().any(is_rows) { None } else { Some(found.len() as u64) };
-        Self { waiting: found.into_iter(), config, open: None, units, left_out }
+        Self { waiting: found.into_iter(), config, converters, open: None, units, left_out }
     }
 
     /// The next row of the open file.
@@ -48,9 +49,11 @@ impl IngestSource {
 
     /// Reads a document, or opens a file of rows and returns `None`.
     fn file(&mut self, path: String) -> Option<Result<SourceUnit, SourceFailure>> {
+        if let Some(converted) = self.converters.read(&path, self.config.limit_bytes) {
+            return Some(converted.map(|text| document_unit(path, text)));
+        }
         let Some(format) = self.config.format.of(&path) else {
-            let message = "its ending does not say how to read it".to_owned();
-            return Some(Err(SourceFailure { unit: path, message }));
+            return Some(Err(SourceFailure::new(path, "its ending does not say how to read it")));
         };
         let rows = match self.config.open_rows(format, &path) {
             Some(rows) => rows,
@@ -58,7 +61,7 @@ impl IngestSource {
                 let text = document::read(&path, self.config.limit_bytes);
                 return Some(match text {
                     Ok(text) => Ok(document_unit(path, text)),
-                    Err(message) => Err(SourceFailure { unit: path, message }),
+                    Err(message) => Err(SourceFailure::new(path, message)),
                 });
             }
         };
@@ -67,7 +70,7 @@ impl IngestSource {
                 self.open = Some((path, rows));
                 None
             }
-            Err(message) => Some(Err(SourceFailure { unit: path, message })),
+            Err(message) => Some(Err(SourceFailure::new(path, message))),
         }
     }
 }
@@ -100,6 +103,10 @@ impl Source for IngestSource {
         Some(self.left_out.clone())
     }
 
+    fn keep_results(&mut self, results: KeptResults) {
+        self.converters.keep_in(results);
+    }
+
     fn skip_units(&mut self, units: u64) -> u64 {
         // Known only if every file is one document: a file of rows has as many units as rows.
         match self.units {
@@ -118,7 +125,7 @@ pub(super) fn row_unit(
     let name = format!("{path}:{number}");
     let fields = match row {
         Ok(fields) => fields,
-        Err(message) => return Err(SourceFailure { unit: name, message }),
+        Err(message) => return Err(SourceFailure::new(name, message)),
     };
     let mut record = Record::new(fields);
     if !record.fields.contains_key("source") {

@@ -1,5 +1,6 @@
-//! What a pipeline reads: documents, rows, text files, the output of another run.
+//! What a pipeline reads: documents, converted files, rows, text files, the output of another run.
 
 mod another_run;
+mod converters;
 mod documents;
 mod text_files;
