@@ -78,7 +78,12 @@ fn the_schema_accepts_the_shipped_pipelines_and_examples_and_refuses_wrong_ones(
     let schema: Value = serde_json::from_str(&stdout(&synthmill(dir.path(), &["schema"], 0))).unwrap();
     jsonschema::meta::validate(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let judge = |text: &str| validator.is_valid(&serde_saphyr::from_str::<Value>(text).unwrap());
+    // As pipelines and editors read YAML, where `off` is a text.
+    let read = |text: &str| {
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options::<Value>(text, options).unwrap()
+    };
+    let judge = |text: &str| validator.is_valid(&read(text));
     for entry in std::fs::read_dir(dir.path().join("pipelines")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|end| end == "yaml") {
