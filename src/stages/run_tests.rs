@@ -131,6 +131,10 @@ stages:
 }
 
 impl StageConfig for RunTests {
+    fn sandbox(&self) -> Option<SandboxMode> {
+        Some(self.sandbox)
+    }
+
     fn check(&self, context: &mut CheckContext<'_>) {
         context.needs_type("/code", &self.code, &FieldType::text().or_null());
         context.needs_type("/tests", &self.tests, &FieldType::text().or(FieldType::any_list()));
