@@ -6,6 +6,8 @@
 mod pool;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -39,6 +41,8 @@ pub(crate) struct ProgramRun<'a> {
     /// Its number among the programs of the record.
     pub(crate) index: usize,
     pub(crate) record: &'a RecordId,
+    /// The time that the record's programs took so far, in nanoseconds, without their waits for slots.
+    worked: &'a AtomicU64,
 }
 
 impl ProgramUnit {
@@ -54,9 +58,10 @@ impl ProgramUnit {
             Err(error) => return stage.reject(error),
         };
         let id = record.record.id.clone();
+        let (begin, worked) = (Instant::now(), AtomicU64::new(0));
         let runs: Vec<_> = (0..)
             .zip(&programs)
-            .map(|(index, program)| ProgramRun { unit: self, program, index, record: &id })
+            .map(|(index, program)| ProgramRun { unit: self, program, index, record: &id, worked: &worked })
             .map(|run| executor.responder.run_program(run))
             .collect();
         let outcomes = tokio::select! {
@@ -64,6 +69,9 @@ impl ProgramUnit {
             () = executor.stop.aborting() => Err(Halt::Aborted),
             outcomes = stream::iter(runs).buffered(CONCURRENT_PROGRAMS).try_collect() => outcomes,
         };
+        // Several programs may wait at the same time, so that their waits cannot be added up.
+        let worked = Duration::from_nanos(worked.load(Relaxed));
+        self.metrics.add_waited(begin.elapsed().saturating_sub(worked));
         match outcomes {
             Ok(outcomes) => stage.apply(record, |record| self.stage.accept(record, outcomes)),
             Err(halt) => StageOutcome::Halted(halt),
@@ -80,7 +88,11 @@ impl ProgramUnit {
 impl ProgramRun<'_> {
     /// Runs the program as soon as a slot is free.
     pub(crate) async fn perform(&self) -> Result<EndedProgram<'_>, Halt> {
-        let unit = self.unit;
-        unit.pool.run(self.program, &unit.metrics).await.map_err(|error| unit.fatal(error))
+        let slot = self.unit.pool.slot().await;
+        let begin = Instant::now();
+        let ended = self.unit.pool.run(self.program, slot).await;
+        let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.worked.fetch_add(took, Relaxed);
+        ended.map_err(|error| self.unit.fatal(error))
     }
 }

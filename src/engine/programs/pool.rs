@@ -4,11 +4,9 @@
 //! ends; one that dies or hangs is replaced, and only the record that it was busy with is affected.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::engine::metrics::StageMetrics;
 use crate::sandbox::{Program, ProgramOutcome, Sandbox, SandboxError, Worker};
 use crate::stage::ProgramSettings;
 
@@ -49,17 +47,18 @@ impl ProgramPool {
         self.size
     }
 
-    /// Runs a program once a slot is free, or has a worker answer its input. `metrics` counts the wait for a slot,
-    /// which is not time that the program took.
-    pub(crate) async fn run(
-        &self,
-        program: &Program,
-        metrics: &StageMetrics,
-    ) -> Result<EndedProgram<'_>, SandboxError> {
-        let begin = Instant::now();
+    /// Waits for a slot, in FIFO order.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
-        let slot = self.slots.acquire().await.ok();
-        metrics.add_waited(begin.elapsed());
+        self.slots.acquire().await.ok()
+    }
+
+    /// Runs a program in its slot, or has a worker answer its input.
+    pub(crate) async fn run<'a>(
+        &'a self,
+        program: &Program,
+        slot: Option<SemaphorePermit<'a>>,
+    ) -> Result<EndedProgram<'a>, SandboxError> {
         match &self.worker {
             None => Ok(EndedProgram { outcome: self.sandbox.run(program).await?, slot }),
             // A worker answers the next line while the answer to this one is journaled.

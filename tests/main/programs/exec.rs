@@ -207,3 +207,20 @@ fn the_plan_counts_programs_and_their_time() {
     let text = crate::harness::stdout(&synthmill(dir.path(), &["plan", "p.yaml"], 0));
     assert!(text.contains(" 3 programs, ") && text.contains(" ms each, 3 at a time: "), "{text}");
 }
+
+#[test]
+fn the_busy_time_of_several_programs_does_not_vanish_in_their_waits() {
+    let dir = TempDir::new().unwrap();
+    let rows = "{\"code\": \"true\", \"tests\": [\"true\", \"true\", \"true\", \"true\"]}\n".repeat(4);
+    std::fs::write(dir.path().join("rows.jsonl"), rows).unwrap();
+    let yaml = "name: rows\nstages:\n  - ingest: {paths: [rows.jsonl]}\n  \
+                - run_tests: {language: bash, workers: 1, sandbox: off}\n  \
+                - sink: {path: out.jsonl, format: raw, fields: [test_run]}\n";
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    synthmill(dir.path(), &RUN, 0);
+    let status = std::fs::read_to_string(dir.path().join("out/status.json")).unwrap();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let stage =
+        status["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "run_tests").unwrap();
+    assert!(stage["busy_seconds"].as_f64().unwrap() > 0.0, "{stage}");
+}
