@@ -144,6 +144,9 @@ fn default_run_dir(name: &str) -> PathBuf {
 /// Parses the arguments, runs the command and returns the process's exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::sandbox::run_inside() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

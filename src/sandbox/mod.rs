@@ -4,10 +4,31 @@
 //! What a program does decides its outcome; that the sandbox itself fails is a [`SandboxError`], which says nothing
 //! about the record and ends the run.
 
+#[cfg(target_os = "linux")]
+mod bubblewrap;
+mod command;
+#[cfg(target_os = "linux")]
+mod confined;
+#[cfg(not(target_os = "linux"))]
+#[path = "elsewhere.rs"]
+mod confined;
+#[cfg(target_os = "linux")]
+mod detect;
+#[cfg(target_os = "linux")]
+mod inner;
+#[cfg(target_os = "linux")]
+mod job;
 mod outcome;
 mod output;
 mod running;
+mod spawner;
 mod unconfined;
+#[cfg(target_os = "linux")]
+mod unused_user;
+#[cfg(target_os = "linux")]
+mod verdict;
+#[cfg(target_os = "linux")]
+mod view;
 mod work_folder;
 mod worker;
 
@@ -18,6 +39,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use confined::use_executable;
 pub use worker::Worker;
 
 /// A program with everything it is given.
@@ -42,6 +64,9 @@ pub struct Program {
 
 /// The directories in which programs are looked up; also the `PATH` of programs.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The command of ours that a sandbox starts inside.
+const HIDDEN_COMMAND: &str = "__sandbox";
 
 /// What a program may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -180,16 +205,15 @@ impl Sandbox {
     ///
     /// The machine offers neither; the message says what is missing.
     pub fn detect() -> Result<Self, SandboxError> {
-        Err(SandboxError::new("no sandbox is implemented yet; hint: `sandbox: off`"))
+        confined::detect()
     }
 
-    /// Describes in one line what confines programs.
+    /// Describes in one line what confines programs, and what of it is missing here.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Bubblewrap(path) => format!("bubblewrap at `{}`, own limits", path.display()),
-            Self::Builtin => "own sandbox".to_owned(),
             Self::Off => "none: only time and output are limited".to_owned(),
+            Self::Bubblewrap(_) | Self::Builtin => confined::describe(self),
         }
     }
 
@@ -201,7 +225,7 @@ impl Sandbox {
     pub async fn run(&self, program: &Program) -> Result<ProgramOutcome, SandboxError> {
         match self {
             Self::Off => unconfined::run(program).await,
-            Self::Bubblewrap(_) | Self::Builtin => Err(SandboxError::new("not implemented")),
+            Self::Bubblewrap(_) | Self::Builtin => confined::run(self, program).await,
         }
     }
 
@@ -210,13 +234,26 @@ impl Sandbox {
     /// # Errors
     ///
     /// As for [`Sandbox::run`].
-    #[expect(clippy::unused_async, reason = "a confined worker waits for its sandbox")]
     pub async fn start_worker(&self, program: &Program) -> Result<Worker, SandboxError> {
         match self {
-            Self::Off => unconfined::start_worker(program),
-            Self::Bubblewrap(_) | Self::Builtin => Err(SandboxError::new("not implemented")),
+            Self::Off => unconfined::start_worker(program).await,
+            Self::Bubblewrap(_) | Self::Builtin => confined::start_worker(self, program).await,
         }
     }
+}
+
+/// Runs the hidden command that a sandbox starts inside, if this is what the arguments of this process ask for. To be
+/// called before any thread is started.
+#[must_use]
+pub fn run_inside() -> Option<std::process::ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_none_or(|first| first != HIDDEN_COMMAND) {
+        return None;
+    }
+    #[cfg(target_os = "linux")]
+    return Some(inner::main(&arguments.collect::<Vec<_>>()));
+    #[cfg(not(target_os = "linux"))]
+    return None;
 }
 
 impl SandboxError {

@@ -47,6 +47,16 @@ impl ProgramOutput {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl ProgramOutput {
+    /// Shortens what was read to this many bytes.
+    pub(super) fn cut(&mut self, limit: u64) {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.stdout.truncate(limit);
+        self.stderr.truncate(limit - self.stdout.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

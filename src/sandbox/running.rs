@@ -6,10 +6,10 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
-use super::SandboxError;
 use super::output::ProgramOutput;
+use super::{SandboxError, spawner};
 
 /// How long output is read after the end of a program, for what processes outside of its group still hold open.
 const LINGERING: Duration = Duration::from_millis(200);
@@ -18,8 +18,22 @@ const LINGERING: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
-    group: Option<u32>,
-    _folder: Option<TempDir>,
+    ending: Option<Ending>,
+    folder: Option<TempDir>,
+}
+
+/// How all processes of a program are ended.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "there are no groups of processes"))]
+enum Ending {
+    /// By killing the group of the first one, also when that has ended.
+    Group(u32),
+    /// By killing the first one, with which the kernel kills the others.
+    #[cfg(target_os = "linux")]
+    First(u32),
+    /// By asking the first one, which ends the others.
+    #[cfg(target_os = "linux")]
+    Ask(u32),
 }
 
 /// The pipes of a started program.
@@ -31,21 +45,38 @@ pub(super) struct Pipes {
 }
 
 impl Running {
-    /// Starts a command as the leader of a process group of its own.
-    pub(super) fn start(
+    /// Starts a trusted program.
+    pub(super) async fn start(
+        command: std::process::Command,
+        folder: TempDir,
+    ) -> Result<(Self, Pipes), SandboxError> {
+        Self::spawn(command, Some(folder), Ending::Group).await
+    }
+
+    /// Starts a sandbox, all of whose processes end with its first one: at once, or when that is asked to.
+    #[cfg(target_os = "linux")]
+    pub(super) async fn start_confined(
+        command: std::process::Command,
+        folder: Option<TempDir>,
+        killable: bool,
+    ) -> Result<(Self, Pipes), SandboxError> {
+        Self::spawn(command, folder, if killable { Ending::First } else { Ending::Ask }).await
+    }
+
+    async fn spawn(
         mut command: std::process::Command,
         folder: Option<TempDir>,
+        ending: fn(u32) -> Ending,
     ) -> Result<(Self, Pipes), SandboxError> {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let name = command.get_program().to_string_lossy().into_owned();
-        let mut child = Command::from(command)
-            .kill_on_drop(true)
-            .spawn()
+        let mut child = spawner::spawn(command)
+            .await
             .map_err(|error| SandboxError::new(format!("cannot start the program `{name}`: {error}")))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let running = Self { group: child.id(), child, _folder: folder };
+        let running = Self { ending: child.id().map(ending), child, folder };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(SandboxError::new(format!("the program `{name}` was started without pipes")));
         };
@@ -80,13 +111,28 @@ impl Running {
     }
 
     /// Ends whatever still runs.
+    #[cfg(unix)]
     pub(super) fn end(&mut self) {
-        #[cfg(unix)]
-        if let Some(group) = self.group.take() {
-            let group = nix::unistd::Pid::from_raw(group.cast_signed());
-            // Nobody may be left.
-            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
-        }
+        use nix::sys::signal::{Signal, kill, killpg};
+        let Some(ending) = self.ending.take() else { return };
+        let id = |process: u32| nix::unistd::Pid::from_raw(process.cast_signed());
+        #[cfg(target_os = "linux")]
+        let runs = self.child.id().is_some();
+        // Nobody may be left.
+        let _ = match ending {
+            Ending::Group(group) => killpg(id(group), Signal::SIGKILL),
+            #[cfg(target_os = "linux")]
+            Ending::First(process) if runs => kill(id(process), Signal::SIGKILL),
+            #[cfg(target_os = "linux")]
+            Ending::Ask(process) if runs => kill(id(process), Signal::SIGTERM),
+            #[cfg(target_os = "linux")]
+            Ending::First(_) | Ending::Ask(_) => Ok(()),
+        };
+    }
+
+    /// Ends the program.
+    #[cfg(not(unix))]
+    pub(super) fn end(&mut self) {
         let _ = self.child.start_kill();
     }
 }
@@ -94,5 +140,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end();
+        let Some(folder) = self.folder.take() else { return };
+        // A large folder takes its time, which the threads of the runtime do not have.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(folder));
+        }
     }
 }

@@ -3,12 +3,12 @@
 //! All of the program's process group is killed at its end. A process that leaves the group, such as a daemon, is not
 //! found: ending such processes is what a sandbox is for.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
 
+use super::command::find;
 use super::outcome::own_end;
 use super::output::ProgramOutput;
 use super::running::{Pipes, Running};
@@ -18,7 +18,7 @@ use super::{PATH, Program, ProgramOutcome, ProgramStatus, SandboxError, work_fol
 /// Runs a program to its end.
 pub(super) async fn run(program: &Program) -> Result<ProgramOutcome, SandboxError> {
     let start = Instant::now();
-    let (mut running, Pipes { mut stdin, stdout, stderr }) = begin(program)?;
+    let (mut running, Pipes { mut stdin, stdout, stderr }) = begin(program).await?;
     let limits = &program.limits;
     let mut output = ProgramOutput::default();
     let feed = async move {
@@ -46,13 +46,13 @@ pub(super) async fn run(program: &Program) -> Result<ProgramOutcome, SandboxErro
 }
 
 /// Starts a worker.
-pub(super) fn start_worker(program: &Program) -> Result<Worker, SandboxError> {
-    let (running, pipes) = begin(program)?;
-    Ok(Worker::new(running, pipes, program.limits))
+pub(super) async fn start_worker(program: &Program) -> Result<Worker, SandboxError> {
+    let (running, pipes) = begin(program).await?;
+    Ok(Worker::new(running, pipes, program.limits, None))
 }
 
 /// Starts a program in a new work folder.
-fn begin(program: &Program) -> Result<(Running, Pipes), SandboxError> {
+async fn begin(program: &Program) -> Result<(Running, Pipes), SandboxError> {
     let (name, arguments) = program
         .command
         .split_first()
@@ -62,34 +62,7 @@ fn begin(program: &Program) -> Result<(Running, Pipes), SandboxError> {
     command.args(arguments).current_dir(folder.path()).env_clear();
     command.env("PATH", PATH).env("LANG", "C.UTF-8").env("HOME", folder.path()).env("TMPDIR", folder.path());
     command.envs(&program.env);
-    Running::start(command, Some(folder))
-}
-
-/// Finds the file of a program. A name without `/` is looked up in [`PATH`].
-pub(super) fn find(name: &str) -> Result<PathBuf, SandboxError> {
-    if name.contains('/') {
-        let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        return match is_program(&path) {
-            true => Ok(path),
-            false => Err(SandboxError::new(format!("there is no program `{}`", path.display()))),
-        };
-    }
-    let found = PATH.split(':').map(|folder| Path::new(folder).join(name)).find(|path| is_program(path));
-    found.ok_or_else(|| {
-        SandboxError::new(format!(
-            "there is no program `{name}` in `{PATH}`; hint: give its path, or install it"
-        ))
-    })
-}
-
-/// Whether this is a file that may be executed.
-fn is_program(path: &Path) -> bool {
-    let Ok(metadata) = path.metadata() else { return false };
-    #[cfg(unix)]
-    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 == 0 {
-        return false;
-    }
-    metadata.is_file()
+    Running::start(command, folder).await
 }
 
 #[cfg(test)]

@@ -11,12 +11,15 @@ use super::SandboxError;
 pub(super) fn create(files: &BTreeMap<String, Vec<u8>>) -> Result<TempDir, SandboxError> {
     let failed = |error| SandboxError::new(format!("cannot make a work folder for a program: {error}"));
     let folder = tempfile::Builder::new().prefix("synthmill-").tempdir().map_err(failed)?;
-    place(folder.path(), files)?;
+    place(folder.path(), files.iter().map(|(name, content)| (name.as_str(), content.as_slice())))?;
     Ok(folder)
 }
 
 /// Writes files into a folder, below which all of them must stay.
-pub(super) fn place(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<(), SandboxError> {
+pub(super) fn place<'a>(
+    folder: &Path,
+    files: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Result<(), SandboxError> {
     for (name, content) in files {
         check_name(name)?;
         let path = folder.join(name);
@@ -38,6 +41,21 @@ pub(super) fn check_name(name: &str) -> Result<(), SandboxError> {
     Err(SandboxError::new(format!(
         "the file name `{name}` leads out of the work folder; hint: names are relative and without `..`"
     )))
+}
+
+/// Makes a folder and all in it belong to a user and the group of the same number.
+#[cfg(target_os = "linux")]
+pub(super) fn give_to(folder: &Path, uid: u32) -> std::io::Result<()> {
+    std::os::unix::fs::lchown(folder, Some(uid), Some(uid))?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give_to(&entry.path(), uid)?;
+        } else {
+            std::os::unix::fs::lchown(entry.path(), Some(uid), Some(uid))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! What it writes to standard error is read while a line is answered; the end of it is part of the outcome when the
 //! worker dies.
 
-use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -34,6 +33,8 @@ pub struct Worker {
     answer: Vec<u8>,
     errors: Vec<u8>,
     over: bool,
+    /// The word of the report, if there is one.
+    word: Option<String>,
 }
 
 /// What came of sending a line.
@@ -45,8 +46,28 @@ enum LineReply {
     Closed,
 }
 
+/// How a worker ended.
+struct WorkerEnd {
+    status: ProgramStatus,
+    ended: Option<ExitStatus>,
+    reported: Option<ReportedEnd>,
+}
+
+/// What was reported from inside a sandbox.
+struct ReportedEnd {
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    peak_memory: u64,
+}
+
+impl WorkerEnd {
+    fn of(status: ProgramStatus) -> Self {
+        Self { status, ended: None, reported: None }
+    }
+}
+
 impl Worker {
-    pub(super) fn new(running: Running, pipes: Pipes, limits: ProgramLimits) -> Self {
+    pub(super) fn new(running: Running, pipes: Pipes, limits: ProgramLimits, word: Option<String>) -> Self {
         Self {
             running,
             stdin: pipes.stdin,
@@ -57,6 +78,7 @@ impl Worker {
             answer: Vec::new(),
             errors: Vec::new(),
             over: false,
+            word,
         }
     }
 
@@ -78,7 +100,7 @@ impl Worker {
         self.request.extend_from_slice(line);
         self.request.push(b'\n');
         let exchange = tokio::time::timeout(self.limits.timeout, self.exchange()).await;
-        let (status, ended) = match exchange {
+        let end = match exchange {
             Ok(LineReply::Answered) if self.stdout.buffer().is_empty() => {
                 let output = ProgramOutput { stdout: self.answer.clone(), stderr: Vec::new() };
                 return Ok(ProgramOutcome::new(ProgramStatus::Finished, None, start, output));
@@ -86,16 +108,22 @@ impl Worker {
             // Whatever it wrote beyond the line would be taken for the next answer.
             Ok(LineReply::Answered) => {
                 self.errors.extend_from_slice(b"\nthe worker answered one line with more than one");
-                (ProgramStatus::Failed, None)
+                WorkerEnd::of(ProgramStatus::Failed)
             }
-            Err(_) => (ProgramStatus::Timeout, None),
-            Ok(LineReply::TooLong) => (ProgramStatus::TooMuchOutput, None),
-            Ok(LineReply::Closed) => self.wait_for_end().await,
+            Err(_) => WorkerEnd::of(ProgramStatus::Timeout),
+            Ok(LineReply::TooLong) => WorkerEnd::of(ProgramStatus::TooMuchOutput),
+            Ok(LineReply::Closed) => self.wait_for_end().await?,
         };
         self.over = true;
         self.running.end();
         let (stdout, stderr) = (std::mem::take(&mut self.answer), std::mem::take(&mut self.errors));
-        Ok(ProgramOutcome::new(status, ended, start, ProgramOutput { stdout, stderr }))
+        let outcome = ProgramOutcome::new(end.status, end.ended, start, ProgramOutput { stdout, stderr });
+        Ok(match end.reported {
+            None => outcome,
+            Some(ReportedEnd { exit_code, signal, peak_memory }) => {
+                ProgramOutcome { exit_code, signal, peak_memory, ..outcome }
+            }
+        })
     }
 
     /// Writes the line and reads the answer at the same time, since both may be larger than a pipe.
@@ -118,24 +146,52 @@ impl Worker {
     }
 
     /// Waits for a worker that closed its output. Ending is a failure, whatever its exit code: the line was not answered.
-    async fn wait_for_end(&mut self) -> (ProgramStatus, Option<ExitStatus>) {
+    async fn wait_for_end(&mut self) -> Result<WorkerEnd, SandboxError> {
         let ended = {
             let wait = self.running.wait();
             let drained = drain(&mut self.stderr, &mut self.errors);
-            let mut drained = pin!(drained);
             tokio::time::timeout(ENDING, async {
                 tokio::select! {
                     ended = wait => ended.ok(),
-                    never = &mut drained => never,
+                    never = drained => never,
                 }
             })
             .await
         };
         let _ = drain::<()>(&mut self.stderr, &mut self.errors).now_or_never();
-        match ended.ok().flatten() {
-            Some(ended) if ended.code().is_none() => (ProgramStatus::Crashed, Some(ended)),
-            ended => (ProgramStatus::Failed, ended),
+        #[cfg(target_os = "linux")]
+        if let Some(end) = self.reported_end()? {
+            return Ok(end);
         }
+        Ok(match ended.ok().flatten() {
+            Some(ended) if ended.code().is_none() => {
+                WorkerEnd { ended: Some(ended), ..WorkerEnd::of(ProgramStatus::Crashed) }
+            }
+            ended => WorkerEnd { ended, ..WorkerEnd::of(ProgramStatus::Failed) },
+        })
+    }
+
+    /// The end of a confined worker, as it was reported.
+    #[cfg(target_os = "linux")]
+    fn reported_end(&mut self) -> Result<Option<WorkerEnd>, SandboxError> {
+        let Some(word) = &self.word else { return Ok(None) };
+        let (_, report) = super::job::take_report(&mut self.errors, word);
+        // The process that ended is ours.
+        let Some(report) = report else { return Ok(Some(WorkerEnd::of(ProgramStatus::Crashed))) };
+        if report.error.is_some() {
+            return Err(super::confined::not_started(Some(report), &self.errors));
+        }
+        let status = match super::verdict::status(&report, &self.errors) {
+            ProgramStatus::Finished => ProgramStatus::Failed,
+            status => status,
+        };
+        let own = report.broken.is_none();
+        let reported = ReportedEnd {
+            exit_code: report.exit_code.filter(|_| own),
+            signal: report.signal.filter(|_| own),
+            peak_memory: report.peak_memory,
+        };
+        Ok(Some(WorkerEnd { status, ended: None, reported: Some(reported) }))
     }
 }
 

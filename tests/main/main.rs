@@ -18,6 +18,8 @@ mod programs;
 mod real_model;
 mod recipes;
 mod report;
+#[cfg(target_os = "linux")]
+mod sandboxes;
 #[path = "../server/mod.rs"]
 mod server;
 mod source_tree;
