@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::command::SYSTEM;
-use super::confined::{executable, inner_arguments, inner_environment};
+use super::confined::{executable, inner_argument, inner_environment};
 use super::job::Job;
 use super::view::{NETWORK_FILES, SYSTEM_FILES, WRITABLE};
 
@@ -53,7 +53,7 @@ pub(super) fn command(bwrap: &Path, job: &Job) -> Command {
     arguments.add([OsStr::new("--ro-bind"), executable().as_os_str(), OsStr::new(OUR_PROGRAM)]);
     arguments.add(["--remount-ro", "/", "--chdir", "/", "--", OUR_PROGRAM]);
     let mut command = Command::new(bwrap);
-    command.args(arguments.all).args(inner_arguments()).env_clear().envs(inner_environment());
+    command.args(arguments.all).arg(inner_argument()).env_clear().envs(inner_environment());
     command
 }
 
@@ -75,7 +75,12 @@ impl Arguments {
         parents.pop();
         for parent in parents.into_iter().rev() {
             if self.folders.insert(parent.to_owned()) {
-                self.add([OsStr::new("--perms"), OsStr::new("0755"), OsStr::new("--dir"), parent.as_os_str()]);
+                self.add([
+                    OsStr::new("--perms"),
+                    OsStr::new("0755"),
+                    OsStr::new("--dir"),
+                    parent.as_os_str(),
+                ]);
             }
         }
     }

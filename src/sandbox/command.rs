@@ -91,8 +91,8 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-#[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

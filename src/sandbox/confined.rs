@@ -1,7 +1,6 @@
 //! Programs in a sandbox, as our process sees them: it starts one of our own inside, gives it the job, and reads output
 //! and report.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -51,7 +50,7 @@ pub(super) fn describe(sandbox: &Sandbox) -> String {
 }
 
 /// Everything to start a program.
-pub(super) struct Prepared {
+pub(super) struct PreparedProgram {
     pub(super) command: Command,
     pub(super) input: Vec<u8>,
     pub(super) word: String,
@@ -67,7 +66,7 @@ pub(super) fn prepare(
     place: Place,
     program: &Program,
     is_worker: bool,
-) -> Result<Prepared, SandboxError> {
+) -> Result<PreparedProgram, SandboxError> {
     let (name, arguments) = program
         .command
         .split_first()
@@ -107,18 +106,19 @@ pub(super) fn prepare(
     let command = match (sandbox, place) {
         (Sandbox::Bubblewrap(path), _) => bubblewrap::command(path, &job),
         (_, Place::Namespaces { user }) => {
-            let options = [("network", program.network), ("user", user)];
-            own(std::iter::once("enter").chain(options.iter().filter(|(_, set)| *set).map(|(name, _)| *name)))
+            let options = [(":network", program.network), (":user", user)];
+            let options: String = options.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+            own(&format!("enter{options}"))
         }
-        _ => own(["program"]),
+        _ => own("program"),
     };
-    Ok(Prepared { command, input, word: job.word, folder, killable: place != Place::Plain })
+    Ok(PreparedProgram { command, input, word: job.word, folder, killable: place != Place::Plain })
 }
 
 /// The command that starts our own program as a step of the sandbox.
-fn own<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+fn own(steps: &str) -> Command {
     let mut command = Command::new(executable());
-    command.arg(HIDDEN_COMMAND).args(arguments).env_clear().envs(inner_environment());
+    command.arg(format!("{HIDDEN_COMMAND}{steps}")).env_clear().envs(inner_environment());
     command
 }
 
@@ -204,7 +204,7 @@ pub(super) async fn run(sandbox: &Sandbox, program: &Program) -> Result<ProgramO
         }
     });
     let followed = followed.await;
-    running.end();
+    running.end_all().await;
     let (started, report) = take_report(&mut output.stderr, &prepared.word);
     let too_much = (output.stdout.len() + output.stderr.len()) as u64 > limits.output_bytes;
     let (status, report) = match (followed, report) {
@@ -278,7 +278,7 @@ pub(super) fn not_started(report: Option<ProgramReport>, stderr: &[u8]) -> Sandb
     })
 }
 
-/// The arguments with which our own program is started inside.
-pub(super) fn inner_arguments() -> [OsString; 2] {
-    [HIDDEN_COMMAND.into(), "program".into()]
+/// The argument with which our own program is started inside.
+pub(super) fn inner_argument() -> String {
+    format!("{HIDDEN_COMMAND}program")
 }

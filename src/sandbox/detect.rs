@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
-use super::confined::{self, Prepared};
+use super::confined::{self, PreparedProgram};
 use super::job::{Place, take_report};
 use super::{Program, Sandbox, SandboxError, command};
 
@@ -107,7 +107,7 @@ fn description(place: Place, is_root: bool, landlock: i32, missing: Option<&Stri
 fn attempt(sandbox: &Sandbox, place: Place) -> Result<i32, String> {
     let program = Program { command: vec!["true".to_owned()], ..Program::default() };
     let prepared = confined::prepare(sandbox, place, &program, false).map_err(|error| error.message)?;
-    let Prepared { mut command, input, word, .. } = prepared;
+    let PreparedProgram { mut command, input, word, .. } = prepared;
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let failed = |error: std::io::Error| format!("cannot start it: {error}");
     let mut child = command.spawn().map_err(failed)?;

@@ -65,8 +65,9 @@ pub struct Program {
 /// The directories in which programs are looked up; also the `PATH` of programs.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The command of ours that a sandbox starts inside.
-const HIDDEN_COMMAND: &str = "__sandbox";
+/// The beginning of the argument with which a sandbox starts our program inside. It is a single one, so that a program
+/// that uses the library and takes it for something else does as little as possible: a test binary runs no test.
+const HIDDEN_COMMAND: &str = "__sandbox:";
 
 /// What a program may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -246,14 +247,12 @@ impl Sandbox {
 /// called before any thread is started.
 #[must_use]
 pub fn run_inside() -> Option<std::process::ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|first| first != HIDDEN_COMMAND) {
-        return None;
-    }
+    let argument = std::env::args_os().nth(1)?.into_string().ok()?;
+    let steps = argument.strip_prefix(HIDDEN_COMMAND)?;
     #[cfg(target_os = "linux")]
-    return Some(inner::main(&arguments.collect::<Vec<_>>()));
+    return Some(inner::main(steps));
     #[cfg(not(target_os = "linux"))]
-    return None;
+    return steps.is_empty().then_some(std::process::ExitCode::FAILURE);
 }
 
 impl SandboxError {

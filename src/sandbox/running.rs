@@ -13,6 +13,9 @@ use super::{SandboxError, spawner};
 
 /// How long output is read after the end of a program, for what processes outside of its group still hold open.
 const LINGERING: Duration = Duration::from_millis(200);
+/// How long the end of killed processes is waited for.
+#[cfg(target_os = "linux")]
+const UNENDING: Duration = Duration::from_secs(5);
 
 /// A started program. Dropping it ends the program and removes its work folder.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(super) struct Running {
 enum Ending {
     /// By killing the group of the first one, also when that has ended.
     Group(u32),
-    /// By killing the first one, with which the kernel kills the others.
+    /// By killing the first one inside, with which the kernel kills the others; this one waits for that.
     #[cfg(target_os = "linux")]
     First(u32),
     /// By asking the first one, which ends the others.
@@ -105,6 +108,14 @@ impl Running {
         Ok((!too_much).then_some(status))
     }
 
+    /// Ends whatever still runs, and waits until it has ended.
+    #[cfg(target_os = "linux")]
+    pub(super) async fn end_all(&mut self) {
+        self.end();
+        // A process that the kernel cannot end is waited for no longer.
+        let _ = tokio::time::timeout(UNENDING, self.child.wait()).await;
+    }
+
     /// Waits for the end of the program.
     pub(super) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         self.child.wait().await
@@ -122,7 +133,9 @@ impl Running {
         let _ = match ending {
             Ending::Group(group) => killpg(id(group), Signal::SIGKILL),
             #[cfg(target_os = "linux")]
-            Ending::First(process) if runs => kill(id(process), Signal::SIGKILL),
+            Ending::First(process) if runs => {
+                kill(id(first_inside(process).unwrap_or(process)), Signal::SIGKILL)
+            }
             #[cfg(target_os = "linux")]
             Ending::Ask(process) if runs => kill(id(process), Signal::SIGTERM),
             #[cfg(target_os = "linux")]
@@ -135,6 +148,13 @@ impl Running {
     pub(super) fn end(&mut self) {
         let _ = self.child.start_kill();
     }
+}
+
+/// The first process inside, whose parent is the one that we started.
+#[cfg(target_os = "linux")]
+fn first_inside(started: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{started}/task/{started}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 impl Drop for Running {

@@ -20,18 +20,18 @@ struct Range {
 }
 
 /// The users to choose from, without those that are somebody.
-struct Choice {
+struct UserChoice {
     range: Range,
     taken: BTreeSet<u32>,
 }
 
 /// Returns the next user, if we are root; others cannot become another user.
 pub(super) fn next() -> Option<u32> {
-    static CHOICE: OnceLock<Choice> = OnceLock::new();
+    static CHOICE: OnceLock<UserChoice> = OnceLock::new();
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
-    let choice = CHOICE.get_or_init(|| Choice {
+    let choice = CHOICE.get_or_init(|| UserChoice {
         range: range(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default()),
         taken: users(&std::fs::read_to_string("/etc/passwd").unwrap_or_default()),
     });

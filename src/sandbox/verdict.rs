@@ -3,7 +3,7 @@
 //! What a sandbox refuses is an error inside the program, which then usually fails and says why. So the end of its
 //! standard error tells kinds of failure apart; it never makes a success of a failure or the reverse.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::job::ProgramReport;
@@ -71,6 +71,9 @@ const MESSAGES: [(ProgramStatus, &[&str]); 5] = [
     ),
 ];
 
+/// Folders that are there inside as well, with other contents.
+const PARTLY_SHOWN: [&str; 6] = ["/", "/dev", "/dev/shm", "/etc", "/proc", "/tmp"];
+
 /// How a program ended.
 pub(super) fn status(report: &ProgramReport, stderr: &[u8]) -> ProgramStatus {
     if let Some(broken) = report.broken {
@@ -113,7 +116,10 @@ fn names_hidden_file(message: &str) -> bool {
     });
     words.filter(|word| word.len() > 1 && word.starts_with('/')).map(PathBuf::from).any(|path| {
         let shown = command::is_of_system(&path) || path.starts_with(WORK_FOLDER);
-        !shown && path.symlink_metadata().is_ok()
+        // A new file has only a folder that is there.
+        let folder =
+            path.parent().filter(|folder| !PARTLY_SHOWN.iter().any(|shown| *folder == Path::new(shown)));
+        !shown && (path.symlink_metadata().is_ok() || folder.is_some_and(Path::is_dir))
     })
 }
 

@@ -16,7 +16,6 @@ mod start;
 mod system_calls;
 mod watch;
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,12 +27,12 @@ use super::work_folder;
 /// The exit code for what is not the program's doing.
 const FAILED: u8 = 125;
 
-/// Runs the hidden command with its arguments; its first is a step.
-pub(super) fn main(arguments: &[OsString]) -> ExitCode {
-    let step = arguments.first().and_then(|step| step.to_str()).unwrap_or_default();
-    let done = match step {
-        "enter" => namespaces::enter(&arguments[1..]),
-        "program" => program(),
+/// Runs a step of the sandbox, which its options follow.
+pub(super) fn main(step: &str) -> ExitCode {
+    let parts: Vec<&str> = step.split(':').collect();
+    let done = match parts[..] {
+        ["enter", ref options @ ..] => namespaces::enter(options),
+        ["program"] => program(),
         _ => Err("this command is started by a sandbox only".to_owned()),
     };
     match done {

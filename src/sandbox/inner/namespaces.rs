@@ -3,7 +3,6 @@
 //! Root makes them as root, so that the folders it may read can be shown to the program, which is another user. Others
 //! need a user namespace; once the new root stands, a second one inside it takes their rights over the first away.
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
@@ -12,14 +11,15 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
 use super::limits;
+use crate::sandbox::confined::inner_argument;
 use crate::sandbox::job::Place;
 
 /// The user that a program sees itself as in a user namespace: `nobody`.
 const NOBODY: u32 = 65534;
 
 /// Makes namespaces, starts `program` in them and waits for its end.
-pub(super) fn enter(options: &[OsString]) -> Result<ExitCode, String> {
-    let has = |option: &str| options.iter().any(|given| given == option);
+pub(super) fn enter(options: &[&str]) -> Result<ExitCode, String> {
+    let has = |option: &str| options.contains(&option);
     limits::close_descriptors()?;
     let mut flags = CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS
@@ -38,7 +38,7 @@ pub(super) fn enter(options: &[OsString]) -> Result<ExitCode, String> {
     }
     limits::end_with_parent(Place::Prepared)?;
     let mut child = Command::new("/proc/self/exe")
-        .args([super::super::HIDDEN_COMMAND, "program"])
+        .arg(inner_argument())
         .spawn()
         .map_err(|error| format!("cannot start inside the namespaces: {error}"))?;
     let status = child.wait().map_err(|error| format!("cannot wait for the namespaces: {error}"))?;

@@ -14,7 +14,7 @@ const TICKS: f64 = 100.0;
 
 /// What the processes of the program use together.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Usage {
+pub(super) struct ProgramUsage {
     /// Processes and threads.
     pub(super) tasks: u64,
     /// Bytes of memory. What processes share is counted for each of them.
@@ -27,8 +27,8 @@ pub(super) struct Usage {
 }
 
 /// Adds up what the processes use. One that ends meanwhile uses nothing.
-pub(super) fn usage(processes: &[i32], place: Place) -> Usage {
-    let mut usage = Usage::default();
+pub(super) fn usage(processes: &[i32], place: Place) -> ProgramUsage {
+    let mut usage = ProgramUsage::default();
     for process in processes {
         let Ok(status) = fs::read_to_string(format!("/proc/{process}/status")) else { continue };
         usage.tasks += field(&status, "Threads:").unwrap_or(1);
@@ -40,9 +40,8 @@ pub(super) fn usage(processes: &[i32], place: Place) -> Usage {
     if place != Place::Plain {
         for folder in WRITABLE {
             let Ok(status) = statvfs(folder) else { continue };
-            usage.file_bytes +=
-                (status.blocks() - status.blocks_free()) as u64 * status.fragment_size() as u64;
-            usage.files += (status.files() - status.files_free()) as u64;
+            usage.file_bytes += (status.blocks() - status.blocks_free()) * status.fragment_size();
+            usage.files += status.files() - status.files_free();
         }
     }
     usage

@@ -132,7 +132,7 @@ fn refused() -> Result<SystemCallRules, seccompiler::BackendError> {
     // The limits of another process, such as ours, which watches; one's own are process 0.
     rules.insert(libc::SYS_prlimit64, vec![argument(0, Compare::Ne, 0)?]);
     // Typing into a terminal that is not the program's.
-    let terminal = [libc::TIOCSTI as u64, 0x541C];
+    let terminal = [libc::TIOCSTI, 0x541C];
     let terminal = terminal.map(|request| argument(1, Compare::Eq, request));
     rules.insert(libc::SYS_ioctl, terminal.into_iter().collect::<Result<_, _>>()?);
     Ok(rules)

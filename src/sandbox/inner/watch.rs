@@ -16,7 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
 
-use super::processes::{self, Usage};
+use super::processes::{self, ProgramUsage};
 use crate::sandbox::ProgramStatus;
 use crate::sandbox::job::{Job, Place, ProgramReport};
 
@@ -118,7 +118,7 @@ fn note_end(status: WaitStatus, leader: Pid, report: &mut ProgramReport) -> bool
 fn broken_limit(job: &Job, report: &mut ProgramReport) -> Option<ProgramStatus> {
     let limits = &job.limits;
     let processes = processes::all(job.place);
-    let Usage { tasks, memory, cpu, file_bytes, files } = processes::usage(&processes, job.place);
+    let ProgramUsage { tasks, memory, cpu, file_bytes, files } = processes::usage(&processes, job.place);
     let mut memory = memory + file_bytes;
     if memory > limits.memory && processes.len() > 1 {
         memory = processes::shared_once(&processes) + file_bytes;

@@ -167,21 +167,25 @@ impl Attack {
 async fn every_attack_is_stopped_and_reported() {
     let attacks = attacks();
     assert!(attacks.iter().filter(|attack| !attack.silent).count() >= 40, "{}", attacks.len());
-    let only = std::env::var("SYNTHMILL_ATTACK").ok();
-    let mut wrong = Vec::new();
-    for sandbox in sandboxes() {
-        let without_namespaces = sandbox.describe().contains("without namespaces");
-        let mut target = Target::new();
-        for attack in &attacks {
-            let missing =
-                attack.needs.as_ref().is_some_and(|name| !Path::new("/usr/bin").join(name).exists());
-            let elsewhere = attack.only_on.as_ref().is_some_and(|arch| arch != std::env::consts::ARCH);
-            let left_out = only.as_ref().is_some_and(|only| !attack.name.contains(only));
-            if missing || elsewhere || left_out || attack.in_memory && without_namespaces {
-                continue;
-            }
-            wrong.extend(attack.run(&sandbox, &mut target).await);
-        }
-    }
+    let under = sandboxes().into_iter().map(|sandbox| attacks_under(sandbox, &attacks));
+    let wrong = futures::future::join_all(under).await.concat();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Returns what went wrong.
+async fn attacks_under(sandbox: Sandbox, attacks: &[Attack]) -> Vec<String> {
+    let only = std::env::var("SYNTHMILL_ATTACK").ok();
+    let without_namespaces = sandbox.describe().contains("without namespaces");
+    let mut wrong = Vec::new();
+    let mut target = Target::new();
+    for attack in attacks {
+        let missing = attack.needs.as_ref().is_some_and(|name| !Path::new("/usr/bin").join(name).exists());
+        let elsewhere = attack.only_on.as_ref().is_some_and(|arch| arch != std::env::consts::ARCH);
+        let left_out = only.as_ref().is_some_and(|only| !attack.name.contains(only));
+        if missing || elsewhere || left_out || attack.in_memory && without_namespaces {
+            continue;
+        }
+        wrong.extend(attack.run(&sandbox, &mut target).await);
+    }
+    wrong
 }

@@ -1,4 +1,4 @@
-//! Programs that run on records: the sandboxes and what they keep out.
+//! The sandboxes that programs run in, and what they keep out.
 
 mod attacks;
 mod usual;
@@ -22,7 +22,7 @@ pub(crate) fn sandboxes() -> Vec<Sandbox> {
 }
 
 /// Has sandboxes start the program that belongs to these tests, at a place that every user can reach.
-fn prepare() {
+pub(crate) fn prepare() {
     static PREPARED: OnceLock<()> = OnceLock::new();
     PREPARED.get_or_init(|| use_executable(PathBuf::from(env!("CARGO_BIN_EXE_synthmill"))));
 }
