@@ -9,7 +9,7 @@ pub(super) type ShippedFile = (&'static str, &'static str);
 /// Every shipped file, in the order of their paths.
 const FILES: &[ShippedFile] = include!(concat!(env!("OUT_DIR"), "/shipped_files.rs"));
 /// Folders that pipelines name as a whole.
-const FOLDERS: [&str; 2] = ["config/injections", "markdown_docs"];
+const FOLDERS: [&str; 3] = ["config/injections", "config/recipes/verified-code-sources", "markdown_docs"];
 /// Files that a stage reads by default, without being named.
 const DEFAULTS: [(&str, &str); 1] = [("plan_questions:", "config/question_types.json")];
 /// The folder of the recipes, and that of their prompts inside it.

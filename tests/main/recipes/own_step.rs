@@ -88,7 +88,7 @@ fn a_worker_that_dies_or_hangs_loses_only_the_answer_it_was_busy_with() {
     );
     assert_ne!(script, broken);
     std::fs::write(dir.path().join("broken.py"), broken).unwrap();
-    let arguments = ["--var", "script=broken.py", "--set", "stages.answers.stages.score.timeout=0.5"];
+    let arguments = ["--var", "script=broken.py", "--set", "stages.answers.stages.score.timeout=5"];
     let made = Made::by(dir.path(), RECIPE, &arguments);
     // Of the bread only the hard answer is left, which makes no pair.
     let pairs = made.lines("preference.jsonl");
