@@ -147,7 +147,7 @@ fn halt_of(halt: SourceHalt, source: &Arc<str>) -> Halt {
     match halt {
         SourceHalt::Storage(error) => Halt::Storage(error),
         SourceHalt::Sandbox(error) => {
-            let class = "sandbox".to_owned();
+            let class = FatalError::SANDBOX.to_owned();
             Halt::Fatal(FatalError { stage: Arc::clone(source), class, message: error.message })
         }
     }
