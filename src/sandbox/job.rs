@@ -169,7 +169,7 @@ mod tests {
             env: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
             files,
             readable: vec!["/data".into()],
-            folder: "/work".into(),
+            folder: "/exec".into(),
             network: false,
             uid: Some(7),
             place: Place::Namespaces { user: true },

@@ -1,7 +1,8 @@
 //! What every confined program sees of the machine besides the folders of the system.
 
-/// Its work folder where there is a new root. The same for all, so that messages with paths do not differ.
-pub(super) const WORK_FOLDER: &str = "/work";
+/// Its work folder where there is a new root. The same for all, so that messages with paths do not differ; not a name that
+/// projects lie in, which would stand among the program's own files.
+pub(super) const WORK_FOLDER: &str = "/exec";
 
 /// Folders in memory that it may write to, beside nothing else.
 pub(super) const WRITABLE: [&str; 3] = [WORK_FOLDER, "/tmp", "/dev/shm"];

@@ -17,7 +17,6 @@ mod system_calls;
 mod watch;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::job::{Job, Place, ProgramReport};
@@ -79,8 +78,9 @@ fn prepare(job: &Job, contents: &[Vec<u8>]) -> Result<(), String> {
         limits::give_streams_to(uid);
         work_folder::give_to(&job.folder, uid).map_err(failed)?;
         if job.place == Place::Prepared {
+            // Not what lies in them, which may be shown to the program to read.
             for folder in WRITABLE {
-                work_folder::give_to(Path::new(folder), uid).map_err(failed)?;
+                std::os::unix::fs::lchown(folder, Some(uid), Some(uid)).map_err(failed)?;
             }
         }
     }

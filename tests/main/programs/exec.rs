@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use synthmill::sandbox::Sandbox;
 use tempfile::TempDir;
 
 use crate::harness::{outputs, stderr, synthmill};
@@ -223,4 +224,25 @@ fn the_busy_time_of_several_programs_does_not_vanish_in_their_waits() {
     let stage =
         status["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "run_tests").unwrap();
     assert!(stage["busy_seconds"].as_f64().unwrap() > 0.0, "{stage}");
+}
+
+#[test]
+fn a_program_in_the_sandbox_reads_the_project_and_writes_elsewhere() {
+    if let Err(error) = Sandbox::detect() {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    // The project is below `/tmp`, of which the program sees another one.
+    let script = "import os\nopen('here', 'w').write('a')\nopen('/tmp/there', 'w').write('b')\n\
+                  rows = open(os.environ['PROJECT'] + '/rows.jsonl').read()\nprint(len(rows), sorted(os.listdir()))\n\
+                  try:\n    open(os.environ['PROJECT'] + '/new', 'w')\nexcept OSError as error:\n    print(error.strerror)\n";
+    let dir = project_of(&["a"], "{command: [python3, main.py], env: {PROJECT: FOLDER}, read: [.]}");
+    std::fs::write(dir.path().join("main.py"), script).unwrap();
+    let yaml = std::fs::read_to_string(dir.path().join("p.yaml")).unwrap();
+    std::fs::write(dir.path().join("p.yaml"), yaml.replace("FOLDER", dir.path().to_str().unwrap())).unwrap();
+    synthmill(dir.path(), &RUN, 0);
+    let ran = &lines(&dir, "out.jsonl")[0]["exec"];
+    let stdout = ran["stdout"].as_str().unwrap();
+    assert!(stdout.starts_with("14 ['here']\n"), "{ran}");
+    assert!(stdout.contains("Read-only") || stdout.contains("Permission denied"), "{ran}");
 }
