@@ -1,6 +1,8 @@
 //! `run_tests` in pipelines: results that expressions know, preference pairs by their exact gap, and runs that are
 //! continued.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -105,4 +107,50 @@ fn the_result_is_known_before_a_run() {
         let said = format!("{}{}", stderr(&output), String::from_utf8_lossy(&output.stdout));
         assert!(said.contains(expected), "{expression}: {said}");
     }
+}
+
+/// The tables of programs in the sandbox of the machine, which may end them in another way than without one.
+#[test]
+fn programs_fare_in_the_sandbox_as_they_do_without() {
+    let tables = [
+        include_str!("../../cases/cheating_programs.yaml"),
+        include_str!("../../cases/tested_programs.yaml"),
+    ];
+    let cases: Vec<Value> =
+        tables.into_iter().flat_map(|table| serde_saphyr::from_str::<Vec<Value>>(table).unwrap()).collect();
+    let row = |case: &Value| {
+        let language = case["language"].as_str().unwrap_or("python");
+        json!({"name": case["name"], "language": language, "code": case["code"], "tests": [case["test"]]})
+    };
+    let rows: Vec<Value> = cases.iter().map(row).collect();
+    let dir = project(
+        &rows,
+        "  - run_tests: {language: \"{{ language }}\", timeout: 5}\n  \
+         - sink: {path: all.jsonl, format: raw, fields: [name, test_run]}\n",
+    );
+    let output = crate::harness::program(dir.path(), &RUN).output().unwrap();
+    if output.status.code() != Some(0) && stderr(&output).contains("sandbox") {
+        // The machine offers none.
+        return;
+    }
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found: BTreeMap<String, String> = lines(&dir, "all.jsonl")
+        .iter()
+        .map(|line| {
+            let (status, message) = (&line["test_run"]["per_test"][0], &line["test_run"]["messages"][0]);
+            let shown = format!("{}: {}", status.as_str().unwrap(), message.as_str().unwrap());
+            (line["name"].as_str().unwrap().to_owned(), shown)
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let name = case["name"].as_str().unwrap();
+        let expected = case["is"].as_str().unwrap();
+        let status = expected.split(':').next().unwrap_or_default();
+        let shown = found.get(name).map_or("nothing", String::as_str);
+        if shown.split(':').next() != Some(status) {
+            wrong.push(format!("{name}: found `{shown}`, expected `{expected}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
