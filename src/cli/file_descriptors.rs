@@ -33,6 +33,16 @@ pub(super) fn reserve(models: &mut BTreeMap<String, ModelConfig>, sinks: usize) 
     }
 }
 
+/// Returns how many files this process may open at most, and how many a run with these models and sinks opens.
+pub(super) fn limit_and_need(
+    models: &BTreeMap<String, ModelConfig>,
+    sinks: usize,
+) -> std::io::Result<(u64, u64)> {
+    let need = models.values().map(connections).sum::<u64>() + RESERVED + sinks as u64;
+    let (_, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
+    Ok((hard, need))
+}
+
 /// Returns the most connections that a model keeps open. Idle ones linger if several endpoints take turns.
 fn connections(model: &ModelConfig) -> u64 {
     if !model.provider.is_remote() || model.mode() == RequestMode::Batch {

@@ -3,6 +3,7 @@
 //! Each command is a file; this one declares the arguments. Results go to stdout, logs and progress to stderr;
 //! `exit` maps every error to a documented code.
 
+mod doctor;
 mod exit;
 mod file_descriptors;
 mod graph;
@@ -57,6 +58,8 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Shows a few records, stage by stage; writes nothing.
     Preview(preview::PreviewArgs),
+    /// Looks whether this machine can run pipelines, or one of them: sandbox, limits, space, and the models' servers.
+    Doctor(doctor::DoctorArgs),
     /// Runs the tests of pipelines, which compare the output for given records and mocked answers with expectations.
     Test(test::TestArgs),
     /// Foresees requests, tokens, cost and time of a run from a sample of its prompts. Asks no model.
@@ -158,6 +161,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args, cli.json, cli.quiet, bar),
         Command::Validate(args) => validate::run(args, cli.json),
+        Command::Doctor(args) => doctor::run(args, cli.json),
         Command::Preview(args) => preview::run(args, cli.json, cli.verbose > 0),
         Command::Test(args) => test::run(args, cli.json),
         Command::Plan(args) => plan::run(args, cli.json),

@@ -9,8 +9,9 @@ use serde_json::json;
 use super::exit::{Exit, report};
 use super::{OverrideArgs, plan, print, print_data, run, several};
 use crate::config::{LoadError, Plan, PlannedStage};
-use crate::engine::Estimate;
+use crate::engine::{BuildPipelineError, Estimate};
 use crate::pipeline::{ModelConfig, RequestMode};
+use crate::sandbox::{Sandbox, SandboxMode};
 
 /// The arguments of `validate`.
 #[derive(Debug, Args)]
@@ -40,18 +41,38 @@ pub(super) fn run(args: &ValidateArgs, json: bool) -> anyhow::Result<Exit> {
 /// Prints the plan of a valid pipeline.
 fn print_plan(plan: &Plan, with_estimate: bool, json: bool) -> anyhow::Result<()> {
     run::log_warnings(plan);
+    let sandbox = sandbox(plan)?;
+    let sandbox = sandbox.as_deref();
     let estimate = if with_estimate { Some(plan::estimate(plan, plan::SAMPLE, None)?) } else { None };
     if json {
-        print_data(&format!("{}\n", as_json(plan, estimate.as_ref())?));
+        print_data(&format!("{}\n", as_json(plan, estimate.as_ref(), sandbox)?));
     } else {
         let foreseen = estimate.map(|found| plan::text(plan, &found)).unwrap_or_default();
-        print(&(text(plan)? + &foreseen));
+        print(&(text(plan, sandbox)? + &foreseen));
     }
     Ok(())
 }
 
+/// Describes what confines the programs that stages run; `None` if none runs any. A machine that cannot confine those that
+/// must be confined is refused.
+fn sandbox(plan: &Plan) -> anyhow::Result<Option<String>> {
+    let modes = || plan.all_stages().filter_map(|stage| Some((stage, stage.declared.sandbox()?)));
+    if let Some((stage, _)) = modes().find(|(_, mode)| *mode == SandboxMode::Required) {
+        let stage = std::sync::Arc::clone(&stage.id);
+        let found = Sandbox::detect().map_err(|source| BuildPipelineError::NoSandbox { stage, source })?;
+        return Ok(Some(found.describe()));
+    }
+    Ok(modes().next().map(|_| Sandbox::Off.describe()))
+}
+
 /// Reports the problems of a pipeline; with `--json` on stdout, in place of its plan.
 fn report_refused(file: &Path, error: &anyhow::Error, json: bool) -> Exit {
+    if json && let Some(error @ BuildPipelineError::NoSandbox { .. }) = error.downcast_ref() {
+        let problem = json!({"file": file, "line": null, "column": null, "end": null, "severity": "error",
+            "message": error.to_string(), "expected": null, "hint": null, "path": null, "option": null});
+        print_data(&format!("{}\n", json!({"file": file, "diagnostics": [problem]})));
+        return Exit::Usage;
+    }
     match error.downcast_ref::<LoadError>().filter(|_| json) {
         Some(error) => {
             print_data(&format!("{}\n", json!({"file": file, "diagnostics": error.diagnostics()})));
@@ -68,7 +89,7 @@ fn at_a_time(model: &ModelConfig) -> String {
     }
 }
 
-fn text(plan: &Plan) -> anyhow::Result<String> {
+fn text(plan: &Plan, sandbox: Option<&str>) -> anyhow::Result<String> {
     let mut text = format!("{}: {} is right\n", plan.file.display(), plan.name);
     for (name, model) in &plan.models {
         let provider = format!("{:?}", model.provider).to_lowercase();
@@ -80,6 +101,9 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
         let _ = writeln!(text, "  model {name}: {}, {} at a time", words.join(" "), at_a_time(model));
     }
     list(&mut text, plan, &plan.stages)?;
+    if let Some(sandbox) = sandbox {
+        let _ = writeln!(text, "  sandbox of programs: {sandbox}");
+    }
     if let Some(items) = plan.items {
         let _ = writeln!(text, "  {items} items");
     }
@@ -103,7 +127,11 @@ fn list(text: &mut String, plan: &Plan, stages: &[PlannedStage]) -> anyhow::Resu
     Ok(())
 }
 
-fn as_json(plan: &Plan, estimate: Option<&Estimate>) -> anyhow::Result<serde_json::Value> {
+fn as_json(
+    plan: &Plan,
+    estimate: Option<&Estimate>,
+    sandbox: Option<&str>,
+) -> anyhow::Result<serde_json::Value> {
     let mut stages = Vec::with_capacity(plan.stages.len());
     for stage in plan.all_stages() {
         let mut result = json!({"id": stage.id, "type": stage.kind.name, "when": stage.when});
@@ -114,6 +142,9 @@ fn as_json(plan: &Plan, estimate: Option<&Estimate>) -> anyhow::Result<serde_jso
     }
     let mut result = json!({"file": plan.file, "diagnostics": plan.warnings.diagnostics("warning"), "name": plan.name, "seed": plan.seed, "items": plan.items,
               "max_in_flight": plan.max_in_flight, "stages": stages, "pipeline": plan.resolved});
+    if let Some(sandbox) = sandbox {
+        result["sandbox"] = sandbox.into();
+    }
     if let Some(estimate) = estimate {
         result["estimate"] = plan::as_json(plan, estimate);
     }

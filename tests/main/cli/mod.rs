@@ -1,5 +1,6 @@
 //! The program as its users meet it: output, exit codes, status, the terminal, the environment.
 
+mod doctor;
 mod environment;
 mod exit_codes;
 mod output;
