@@ -93,7 +93,8 @@ fn space(subject: &str, folder: &Path) -> Finding {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let there: PathBuf = absolute.ancestors().find(|path| path.exists()).unwrap_or(&absolute).to_owned();
     let free = nix::sys::statvfs::statvfs(&there)
-        .map(|found| found.blocks_available() as u64 * found.fragment_size() as u64);
+        // Their types differ between systems.
+        .map(|found| (found.blocks_available() as f64 * found.fragment_size() as f64) as u64);
     match free {
         Ok(free) => {
             let message = format!("{:.1} GB are free in {}", free as f64 / 1e9, there.display());

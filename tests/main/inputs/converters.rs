@@ -287,3 +287,37 @@ async fn a_text_that_cannot_be_kept_ends_the_run() {
     assert!(matches!(report.end, RunEnd::Complete), "{:?}", report.end);
     assert_eq!((report.snapshot.source_failures, report.snapshot.ok), (0, 2));
 }
+
+/// Where the machine has a sandbox, converters run in it unless they are trusted.
+#[test]
+fn a_converter_reads_its_file_and_no_other() {
+    if synthmill::sandbox::Sandbox::detect().is_err() {
+        return;
+    }
+    let script = b"import pathlib, sys\n\
+        print('# ' + pathlib.Path(sys.argv[1]).read_text())\n\
+        for path in sys.argv[2:]:\n    print(pathlib.Path(path).read_text())\n";
+    let files: &[(&str, &[u8])] = &[
+        ("docs/a.rst", b"Title\n\nThe document, which is long enough for a section of its own."),
+        ("secret.txt", b"not for converters"),
+        ("tools/convert.py", script),
+    ];
+    let made = folder(files, &json!({"*.rst": ["python3", "tools/convert.py", "{path}"]}));
+    let told = stdout(&synthmill(made.path(), &["validate", "p.yaml"], 0));
+    assert!(told.contains("sandbox of programs: "), "{told}");
+    synthmill(made.path(), &["run", "p.yaml"], 0);
+    let found = sections(made.path());
+    assert_eq!(
+        found,
+        [json!(["docs/a.rst", "Title", "The document, which is long enough for a section of its own."])]
+    );
+    // The same with a path that no argument names as a whole.
+    let secret = made.path().join("secret.txt");
+    let command = format!("python3 - \"$1\" {} < \"$2\"", secret.display());
+    let made_again =
+        folder(files, &json!({"*.rst": ["sh", "-c", command, "sh", "{path}", "tools/convert.py"]}));
+    let ran = synthmill(made_again.path(), &["run", "p.yaml"], 5);
+    let told = stderr(&ran);
+    assert!(told.contains("cannot read `docs/a.rst`: the converter `sh`"), "{told}");
+    assert!(told.contains("secret.txt"), "{told}");
+}
