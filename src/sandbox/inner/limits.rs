@@ -51,6 +51,10 @@ pub(super) fn end_with_parent(place: Place) -> Result<(), String> {
         Place::Plain => Signal::SIGTERM,
         Place::Prepared | Place::Namespaces { .. } => Signal::SIGKILL,
     };
+    if place == Place::Plain {
+        // Processes whose parents end become ours, so that none is lost sight of.
+        prctl::set_child_subreaper(true).map_err(|error| format!("cannot adopt processes: {error}"))?;
+    }
     prctl::set_pdeathsig(signal).map_err(|error| format!("cannot depend on the parent: {error}"))
 }
 

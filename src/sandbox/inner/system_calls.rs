@@ -11,6 +11,8 @@ use seccompiler::{
     SeccompFilter, SeccompRule, apply_filter,
 };
 
+use crate::sandbox::job::Place;
+
 /// Calls that act on other processes, on the machine, or on parts of the kernel that few programs need and that have
 /// had many holes.
 const REFUSED: &[c_long] = &[
@@ -92,21 +94,21 @@ const X32_REFUSED: [c_long; 4] = [X32 + 521, X32 + 539, X32 + 540, X32 + 528];
 type SystemCallRules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// Restricts this thread and all that it starts. Calls of another architecture than ours kill.
-pub(super) fn restrict(network: bool) -> Result<(), String> {
+pub(super) fn restrict(network: bool, place: Place) -> Result<(), String> {
     let failed = |error: String| format!("cannot restrict system calls: {error}");
-    let filters = filters(network).map_err(|error| failed(error.to_string()))?;
+    let filters = filters(network, place).map_err(|error| failed(error.to_string()))?;
     for filter in filters {
         apply_filter(&filter).map_err(|error| failed(error.to_string()))?;
     }
     Ok(())
 }
 
-fn filters(network: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+fn filters(network: bool, place: Place) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let filters = [
         (refused()?, libc::EPERM),
         (ABSENT.iter().map(|call| (*call, Vec::new())).collect(), libc::ENOSYS),
         // Not `EPERM`: the message then says that the network is down, by which the outcome is recognized.
-        (sockets(network)?, libc::ENETDOWN),
+        (sockets(network, place)?, libc::ENETDOWN),
     ];
     filters.into_iter().map(|(rules, error)| compile(rules, error)).collect()
 }
@@ -138,21 +140,31 @@ fn refused() -> Result<SystemCallRules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Sockets to other machines, to the kernel and to its host. Those within the machine have no way out of the sandbox.
-fn sockets(network: bool) -> Result<SystemCallRules, seccompiler::BackendError> {
-    let allowed: &[i32] = match network {
-        true => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
-        false => &[libc::AF_UNIX],
-    };
+/// Sockets to other machines, to the kernel and to its host. A socket within the machine has no way out of the sandbox if
+/// there is a new root; else it could be one to a service with a socket in a folder, of which landlock knows nothing.
+fn sockets(network: bool, place: Place) -> Result<SystemCallRules, seccompiler::BackendError> {
+    let mut allowed = Vec::new();
+    if place != Place::Plain {
+        allowed.push(libc::AF_UNIX);
+    }
+    if network {
+        allowed.extend([libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK]);
+    }
+    let pairs = other_families(&[libc::AF_UNIX])?;
+    Ok(BTreeMap::from([(libc::SYS_socket, other_families(&allowed)?), (libc::SYS_socketpair, pairs)]))
+}
+
+/// Rules for all families of sockets but these.
+fn other_families(allowed: &[i32]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let conditions: Result<Vec<_>, _> = allowed
         .iter()
         .map(|family| SeccompCondition::new(0, Length::Dword, Compare::Ne, *family as u64))
         .collect();
-    let other_family = SeccompRule::new(conditions?)?;
-    Ok(BTreeMap::from([
-        (libc::SYS_socket, vec![other_family.clone()]),
-        (libc::SYS_socketpair, vec![other_family]),
-    ]))
+    match conditions? {
+        // No rule is a rule for all.
+        conditions if conditions.is_empty() => Ok(Vec::new()),
+        conditions => Ok(vec![SeccompRule::new(conditions)?]),
+    }
 }
 
 fn argument(index: u8, compare: Compare, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
@@ -165,8 +177,10 @@ mod tests {
 
     #[test]
     fn the_filters_are_compiled() {
-        for network in [false, true] {
-            let filters = filters(network).unwrap();
+        let cases =
+            [(false, Place::Plain), (true, Place::Plain), (false, Place::Prepared), (true, Place::Prepared)];
+        for (network, place) in cases {
+            let filters = filters(network, place).unwrap();
             assert!(filters.iter().all(|filter| filter.len() > 5 && filter.len() < 2000));
         }
     }

@@ -46,7 +46,11 @@ async fn usual_programs_run() {
         cases.push((program(&["node", "-e", "console.log([1, 2].map(x => x * 2).join())"]), "2,4\n"));
     }
     for sandbox in sandboxes() {
+        let has_shared_memory = !sandbox.describe().contains("without namespaces");
         for (case, expected) in &cases {
+            if !has_shared_memory && case.command.iter().any(|part| part.contains("multiprocessing")) {
+                continue;
+            }
             let mut case = case.clone();
             case.stdin = b"input".to_vec();
             case.files.insert("file".to_owned(), b"one".to_vec());
