@@ -152,6 +152,9 @@ impl Attack {
         program.env.insert("MARK".to_owned(), target.mark.clone());
         if self.status.contains(&ProgramStatus::Timeout) {
             program.limits.timeout = Duration::from_secs(2);
+        } else {
+            // A machine with other work gives little processor time.
+            program.limits.timeout = Duration::from_secs(60);
         }
         if self.status.contains(&ProgramStatus::CpuTime) {
             program.limits.cpu_seconds = Some(1);
