@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::job::{Job, JobLimits, Place, ProgramReport, start_line, take_report};
+use super::memory_group::MemoryGroup;
 use super::output::ProgramOutput;
-use super::running::{Pipes, Running};
+use super::running::{KeptForProgram, Pipes, Running};
 use super::view::WORK_FOLDER;
 use super::worker::Worker;
 use super::{
@@ -56,6 +57,8 @@ pub(super) struct PreparedProgram {
     pub(super) word: String,
     /// Its work folder, if that is on a disk.
     folder: Option<TempDir>,
+    /// The group in which its memory is counted, where there can be one.
+    group: Option<MemoryGroup>,
     /// Whether its first process can be killed: all others then die with it.
     killable: bool,
 }
@@ -112,7 +115,9 @@ pub(super) fn prepare(
         }
         _ => own("program"),
     };
-    Ok(PreparedProgram { command, input, word: job.word, folder, killable: place != Place::Plain })
+    let group = MemoryGroup::new(job.limits.memory);
+    let command = group.as_ref().map(|group| group.join(&command)).unwrap_or(command);
+    Ok(PreparedProgram { command, input, word: job.word, folder, group, killable: place != Place::Plain })
 }
 
 /// The command that starts our own program as a step of the sandbox.
@@ -184,8 +189,8 @@ pub(super) async fn run(sandbox: &Sandbox, program: &Program) -> Result<ProgramO
     let start = Instant::now();
     let prepared = prepare(sandbox, detect::place(sandbox)?, program, false)?;
     let limits = &program.limits;
-    let (mut running, pipes) =
-        Running::start_confined(prepared.command, prepared.folder, prepared.killable).await?;
+    let keeping = KeptForProgram { folder: prepared.folder, group: prepared.group };
+    let (mut running, pipes) = Running::start_confined(prepared.command, keeping, prepared.killable).await?;
     let Pipes { mut stdin, stdout, stderr } = pipes;
     let mut output = ProgramOutput::default();
     let input = prepared.input;
@@ -207,11 +212,13 @@ pub(super) async fn run(sandbox: &Sandbox, program: &Program) -> Result<ProgramO
     running.end_all().await;
     let (started, report) = take_report(&mut output.stderr, &prepared.word);
     let too_much = (output.stdout.len() + output.stderr.len()) as u64 > limits.output_bytes;
+    let over_memory = running.is_over_memory();
     let (status, report) = match (followed, report) {
         (Ok(Err(error)), _) => return Err(SandboxError::new(format!("cannot follow a program: {error}"))),
         (_, report) if !started || report.as_ref().is_some_and(|report| report.error.is_some()) => {
             return Err(not_started(report, &output.stderr));
         }
+        _ if over_memory => (ProgramStatus::OutOfMemory, ProgramReport::default()),
         _ if too_much => {
             output.cut(limits.output_bytes);
             (ProgramStatus::TooMuchOutput, ProgramReport::default())
@@ -227,8 +234,8 @@ pub(super) async fn run(sandbox: &Sandbox, program: &Program) -> Result<ProgramO
 /// Starts a worker and waits until it has the job.
 pub(super) async fn start_worker(sandbox: &Sandbox, program: &Program) -> Result<Worker, SandboxError> {
     let prepared = prepare(sandbox, detect::place(sandbox)?, program, true)?;
-    let (running, mut pipes) =
-        Running::start_confined(prepared.command, prepared.folder, prepared.killable).await?;
+    let keeping = KeptForProgram { folder: prepared.folder, group: prepared.group };
+    let (running, mut pipes) = Running::start_confined(prepared.command, keeping, prepared.killable).await?;
     let input = prepared.input;
     let start = start_line(&prepared.word);
     let mut begun = Vec::new();

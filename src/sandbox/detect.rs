@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use super::confined::{self, PreparedProgram};
 use super::job::{Place, take_report};
+use super::memory_group::MemoryGroup;
 use super::{Program, Sandbox, SandboxError, command};
 
 /// What was found: it does not change while we run.
@@ -67,9 +68,10 @@ fn try_bubblewrap() -> Result<Found, String> {
     let landlock =
         attempt(&sandbox, Place::Prepared).map_err(|error| format!("bubblewrap fails: {error}"))?;
     let description = format!(
-        "bubblewrap {} at `{}` with landlock version {landlock}, seccomp and limits of our own",
+        "bubblewrap {} at `{}` with landlock version {landlock}, seccomp and limits of our own{}",
         version(&path).unwrap_or_default(),
-        path.display()
+        path.display(),
+        memory()
     );
     Ok(Found { sandbox, description })
 }
@@ -96,7 +98,7 @@ fn try_builtin() -> Result<(Place, Found), String> {
 
 fn description(place: Place, is_root: bool, landlock: i32, missing: Option<&String>) -> String {
     let user = if is_root { "an unused user, " } else { "" };
-    let rest = format!("landlock version {landlock}, seccomp, limits");
+    let rest = format!("landlock version {landlock}, seccomp, limits{}", memory());
     match (place, missing) {
         (Place::Plain, Some(reason)) => format!("own sandbox: {user}{rest}; without namespaces: {reason}"),
         _ => format!("own sandbox: {user}namespaces of files, processes and network, {rest}"),
@@ -124,6 +126,14 @@ fn attempt(sandbox: &Sandbox, place: Place) -> Result<i32, String> {
     match report {
         Some(report) if started && report.exit_code == Some(0) => Ok(report.landlock),
         report => Err(confined::not_started(report, &stderr).message),
+    }
+}
+
+/// How memory is counted.
+fn memory() -> &'static str {
+    match MemoryGroup::are_possible() {
+        true => "; memory by cgroup",
+        false => "; memory without a cgroup",
     }
 }
 

@@ -18,6 +18,8 @@ mod detect;
 mod inner;
 #[cfg(target_os = "linux")]
 mod job;
+#[cfg(target_os = "linux")]
+mod memory_group;
 mod outcome;
 mod output;
 mod running;

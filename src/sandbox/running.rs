@@ -8,6 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
+#[cfg(target_os = "linux")]
+use super::memory_group::MemoryGroup;
 use super::output::ProgramOutput;
 use super::{SandboxError, spawner};
 
@@ -22,7 +24,17 @@ const UNENDING: Duration = Duration::from_secs(5);
 pub(super) struct Running {
     child: Child,
     ending: Option<Ending>,
-    folder: Option<TempDir>,
+    kept: KeptForProgram,
+}
+
+/// What exists as long as a program runs, and is removed after it.
+#[derive(Debug, Default)]
+pub(super) struct KeptForProgram {
+    /// Its work folder, if that is on a disk.
+    pub(super) folder: Option<TempDir>,
+    /// The group in which its memory is counted.
+    #[cfg(target_os = "linux")]
+    pub(super) group: Option<MemoryGroup>,
 }
 
 /// How all processes of a program are ended.
@@ -53,22 +65,23 @@ impl Running {
         command: std::process::Command,
         folder: TempDir,
     ) -> Result<(Self, Pipes), SandboxError> {
-        Self::spawn(command, Some(folder), Ending::Group).await
+        let kept = KeptForProgram { folder: Some(folder), ..KeptForProgram::default() };
+        Self::spawn(command, kept, Ending::Group).await
     }
 
     /// Starts a sandbox, all of whose processes end with its first one: at once, or when that is asked to.
     #[cfg(target_os = "linux")]
     pub(super) async fn start_confined(
         command: std::process::Command,
-        folder: Option<TempDir>,
+        kept: KeptForProgram,
         killable: bool,
     ) -> Result<(Self, Pipes), SandboxError> {
-        Self::spawn(command, folder, if killable { Ending::First } else { Ending::Ask }).await
+        Self::spawn(command, kept, if killable { Ending::First } else { Ending::Ask }).await
     }
 
     async fn spawn(
         mut command: std::process::Command,
-        folder: Option<TempDir>,
+        kept: KeptForProgram,
         ending: fn(u32) -> Ending,
     ) -> Result<(Self, Pipes), SandboxError> {
         #[cfg(unix)]
@@ -79,7 +92,7 @@ impl Running {
             .await
             .map_err(|error| SandboxError::new(format!("cannot start the program `{name}`: {error}")))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let running = Self { ending: child.id().map(ending), child, folder };
+        let running = Self { ending: child.id().map(ending), child, kept };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(SandboxError::new(format!("the program `{name}` was started without pipes")));
         };
@@ -114,6 +127,12 @@ impl Running {
         self.end();
         // A process that the kernel cannot end is waited for no longer.
         let _ = tokio::time::timeout(UNENDING, self.child.wait()).await;
+    }
+
+    /// Whether the kernel ended a process of the program since its group had no more memory.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_over_memory(&self) -> bool {
+        self.kept.group.as_ref().is_some_and(MemoryGroup::is_exceeded)
     }
 
     /// Waits for the end of the program.
@@ -160,7 +179,7 @@ fn first_inside(started: u32) -> Option<u32> {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end();
-        let Some(folder) = self.folder.take() else { return };
+        let Some(folder) = self.kept.folder.take() else { return };
         // A large folder takes its time, which the threads of the runtime do not have.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn_blocking(move || drop(folder));

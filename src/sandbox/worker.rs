@@ -176,6 +176,9 @@ impl Worker {
     fn reported_end(&mut self) -> Result<Option<WorkerEnd>, SandboxError> {
         let Some(word) = &self.word else { return Ok(None) };
         let (_, report) = super::job::take_report(&mut self.errors, word);
+        if self.running.is_over_memory() {
+            return Ok(Some(WorkerEnd::of(ProgramStatus::OutOfMemory)));
+        }
         // The process that ended is ours.
         let Some(report) = report else { return Ok(Some(WorkerEnd::of(ProgramStatus::Crashed))) };
         if report.error.is_some() {

@@ -13,7 +13,7 @@ use crate::sandbox::job::{Job, Place};
 /// fails for reasons of its own. Our own processes of the same user are among them.
 const SPARE_PROCESSES: u64 = 8;
 /// Files that a process may have open.
-const OPEN_FILES: u64 = 1024;
+const OPEN_FILES: u64 = 256;
 /// Address space that a process may reserve beyond its memory, for the stacks of its threads.
 const SPARE_DATA: u64 = 64 << 20;
 

@@ -20,6 +20,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::job::{Job, Place, ProgramReport};
+use super::memory_group::{self, JOIN};
 use super::view::WRITABLE;
 use super::work_folder;
 
@@ -32,6 +33,7 @@ pub(super) fn main(step: &str) -> ExitCode {
     let done = match parts[..] {
         ["enter", ref options @ ..] => namespaces::enter(options),
         ["program"] => program(),
+        [JOIN] => memory_group::join_and_become(std::env::args_os().skip(2)),
         _ => Err("this command is started by a sandbox only".to_owned()),
     };
     match done {

@@ -38,6 +38,8 @@ const REFUSED: &[c_long] = &[
     libc::SYS_mount,
     libc::SYS_mount_setattr,
     libc::SYS_move_mount,
+    // Queues and shared memory of System V belong to no process, so that nothing counts or frees them.
+    libc::SYS_msgget,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_open_tree,
@@ -51,10 +53,12 @@ const REFUSED: &[c_long] = &[
     libc::SYS_quotactl,
     libc::SYS_reboot,
     libc::SYS_request_key,
+    libc::SYS_semget,
     libc::SYS_setdomainname,
     libc::SYS_sethostname,
     libc::SYS_setns,
     libc::SYS_settimeofday,
+    libc::SYS_shmget,
     libc::SYS_swapoff,
     libc::SYS_swapon,
     libc::SYS_syslog,
@@ -71,8 +75,16 @@ const REFUSED: &[c_long] = &[
 ];
 
 /// Calls that are said not to exist. Libraries then use an older call whose arguments can be checked.
-const ABSENT: &[c_long] =
-    &[libc::SYS_clone3, libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_io_uring_setup];
+///
+/// Files in memory without a name count for no process until they are mapped; those in the work folder are counted.
+const ABSENT: &[c_long] = &[
+    libc::SYS_clone3,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
+];
 
 /// Flags of `clone` that make namespaces.
 const NAMESPACES: c_long = (libc::CLONE_NEWCGROUP
