@@ -26,6 +26,7 @@ use synthmill::journal::disk::{Disk, RealDisk};
 use synthmill::journal::{OpenError, OpenedRun, RunDirectory, RunSpec, StorageOptions};
 use synthmill::llm::Model;
 use synthmill::llm::scripted::Scripted;
+use synthmill::sandbox::{Sandbox, SandboxError, use_executable};
 use tempfile::TempDir;
 
 /// A pipeline of `rows` rows, one question each, whose answers are `{"answer": ...}`.
@@ -233,6 +234,12 @@ pub(crate) fn synthmill(dir: &Path, arguments: &[&str], code: i32) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// Returns the sandbox of this machine, with the program inside it rather than this test.
+pub(crate) fn sandbox() -> Result<Sandbox, SandboxError> {
+    use_executable(env!("CARGO_BIN_EXE_synthmill").into());
+    Sandbox::detect()
 }
 
 pub(crate) fn stdout(output: &Output) -> String {

@@ -291,7 +291,7 @@ async fn a_text_that_cannot_be_kept_ends_the_run() {
 /// Where the machine has a sandbox, converters run in it unless they are trusted.
 #[test]
 fn a_converter_reads_its_file_and_no_other() {
-    if synthmill::sandbox::Sandbox::detect().is_err() {
+    if crate::harness::sandbox().is_err() {
         return;
     }
     let script = b"import pathlib, sys\n\

@@ -4,10 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use synthmill::sandbox::Sandbox;
 use tempfile::TempDir;
 
-use crate::harness::{outputs, stderr, synthmill};
+use crate::harness::{outputs, sandbox, stderr, synthmill};
 
 /// Answers each line; dies at some and hangs at others. Logs its starts and what it reads.
 const WORKER: &str = r#"echo start >> "$LOG"
@@ -228,7 +227,7 @@ fn the_busy_time_of_several_programs_does_not_vanish_in_their_waits() {
 
 #[test]
 fn a_program_in_the_sandbox_reads_the_project_and_writes_elsewhere() {
-    if let Err(error) = Sandbox::detect() {
+    if let Err(error) = sandbox() {
         eprintln!("skipped: {error}");
         return;
     }
