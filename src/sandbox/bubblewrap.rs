@@ -16,14 +16,7 @@ const OUR_PROGRAM: &str = "/.synthmill";
 /// The command that starts our own program inside for this job.
 pub(super) fn command(bwrap: &Path, job: &Job) -> Command {
     let mut arguments = Arguments::default();
-    arguments.add([
-        "--die-with-parent",
-        "--new-session",
-        "--as-pid-1",
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-    ]);
+    arguments.add(["--die-with-parent", "--new-session", "--as-pid-1", "--unshare-pid", "--unshare-uts"]);
     if !job.network {
         arguments.add(["--unshare-net"]);
     }

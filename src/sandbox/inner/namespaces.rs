@@ -1,4 +1,4 @@
-//! Namespaces of our own: processes, files, network, names and shared memory that the program shares with nobody.
+//! Namespaces of our own: processes, files, network and names that the program shares with nobody.
 //!
 //! Root makes them as root, so that the folders it may read can be shown to the program, which is another user. Others
 //! need a user namespace; once the new root stands, a second one inside it takes their rights over the first away.
@@ -21,10 +21,8 @@ const NOBODY: u32 = 65534;
 pub(super) fn enter(options: &[&str]) -> Result<ExitCode, String> {
     let has = |option: &str| options.contains(&option);
     limits::close_descriptors()?;
-    let mut flags = CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
+    // Not one of queues and shared memory: those are refused, and the kernel takes long to end it.
+    let mut flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
     if !has("network") {
         flags |= CloneFlags::CLONE_NEWNET;
     }

@@ -38,7 +38,8 @@ const REFUSED: &[c_long] = &[
     libc::SYS_mount,
     libc::SYS_mount_setattr,
     libc::SYS_move_mount,
-    // Queues and shared memory of System V belong to no process, so that nothing counts or frees them.
+    // Queues and shared memory of System V and POSIX belong to no process, so that nothing counts or frees them.
+    libc::SYS_mq_open,
     libc::SYS_msgget,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
