@@ -76,9 +76,10 @@ fn rate(folder: &Path, name: &str, exec: &str, rows: u32) -> f64 {
     assert_eq!(status["ok"], rows, "{status}");
     let rate = f64::from(rows) / used.seconds;
     println!(
-        "{name}: {rows} in {:.2} s, {rate:.1}/s, {:.0} us of CPU of our own each",
+        "{name}: {rows} in {:.2} s, {rate:.1}/s, {:.0} us of CPU each with that of the programs, {:.0} MB",
         used.seconds,
-        1e6 * used.cpu / f64::from(rows)
+        1e6 * used.cpu / f64::from(rows),
+        used.peak
     );
     rate
 }
