@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long, default_value_t = 80_000)]
     lines: u32,
     /// The programs that run as processes.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 800)]
     programs: u32,
     /// Repetitions; the best one counts.
     #[arg(long, default_value_t = 3)]
@@ -76,10 +76,8 @@ fn rate(folder: &Path, name: &str, exec: &str, rows: u32) -> f64 {
     assert_eq!(status["ok"], rows, "{status}");
     let rate = f64::from(rows) / used.seconds;
     println!(
-        "{name}: {rows} in {:.2} s, {rate:.1}/s, {:.0} us of CPU each with that of the programs, {:.0} MB",
-        used.seconds,
-        1e6 * used.cpu / f64::from(rows),
-        used.peak
+        "{name}: {rows} in {:.2} s, {rate:.1}/s, {:.1} s of CPU, {:.0} MB",
+        used.seconds, used.cpu, used.peak
     );
     rate
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::command::SYSTEM;
 use super::confined::{executable, inner_argument, inner_environment};
 use super::job::Job;
-use super::view::{NETWORK_FILES, SYSTEM_FILES, WRITABLE};
+use super::view::WRITABLE;
 
 /// Where our own program is inside.
 const OUR_PROGRAM: &str = "/.synthmill";
@@ -29,11 +29,9 @@ pub(super) fn command(bwrap: &Path, job: &Job) -> Command {
             Err(_) => arguments.add(["--ro-bind-try", folder, folder]),
         }
     }
-    let more: &[&str] = if job.network { &NETWORK_FILES } else { &[] };
-    for path in SYSTEM_FILES.iter().chain(more) {
-        arguments.add_parents(Path::new(path));
-        arguments.add(["--ro-bind-try", path, path]);
-    }
+    // All of it, since bubblewrap takes a sixth of a millisecond for each mount: landlock leaves only the files that every
+    // program may read (`SYSTEM_FILES`).
+    arguments.add(["--ro-bind-try", "/etc", "/etc"]);
     arguments.add(["--proc", "/proc", "--dev", "/dev"]);
     let size = job.limits.memory.to_string();
     for folder in WRITABLE {

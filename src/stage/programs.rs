@@ -26,7 +26,8 @@ pub trait RunPrograms: Send + Sync {
 /// How the programs of a stage are run.
 #[derive(Debug, Clone, Default)]
 pub struct ProgramSettings {
-    /// The most that run at a time; `None` for one per processor.
+    /// The most that run at a time; `None` for one worker per processor, or three programs for two
+    /// processors: a program spends part of its time waiting until its sandbox is set up.
     pub workers: Option<u32>,
     /// Whether they are confined.
     pub sandbox: SandboxMode,

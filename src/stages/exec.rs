@@ -79,7 +79,8 @@ pub(super) struct Exec {
     /// Environment variables of the program. It inherits none of ours, so that no key reaches it.
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// The most programs or workers that run at a time; `auto` is one per processor.
+    /// The most programs or workers that run at a time; `auto` is one worker per processor, or three
+    /// programs for two processors.
     #[serde(default = "workers")]
     workers: Concurrency,
     /// Whether the program must run in a sandbox. `off` is for programs that you trust: they can read and write what

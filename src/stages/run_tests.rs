@@ -62,7 +62,7 @@ pub(super) struct RunTests {
     /// Files and folders of the project that the code may read.
     #[serde(default)]
     read: Vec<String>,
-    /// The most tests that run at a time; `auto` is one per processor.
+    /// The most tests that run at a time; `auto` is three for two processors.
     #[serde(default = "exec::workers")]
     workers: Concurrency,
     /// Whether tests must run in a sandbox. `off` is for code that you trust: it can read and write what you can.

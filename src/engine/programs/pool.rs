@@ -29,10 +29,12 @@ pub(crate) struct EndedProgram<'a> {
 }
 
 impl ProgramPool {
-    /// A pool of the size that the settings ask for: one slot per processor if they leave it open.
+    /// A pool of the size that the settings ask for, or as many slots as keep the processors busy.
     pub(crate) fn new(sandbox: Sandbox, settings: ProgramSettings) -> Self {
-        let processors = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let size = settings.workers.map_or_else(processors, |workers| workers.max(1) as usize);
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        // A program waits a third of its time until its sandbox is set up.
+        let busy = if settings.worker.is_some() { processors } else { (processors * 3).div_ceil(2) };
+        let size = settings.workers.map_or(busy, |workers| workers.max(1) as usize);
         let (slots, idle) = (Semaphore::new(size), Mutex::default());
         Self { sandbox, slots, size, worker: settings.worker, idle }
     }
