@@ -37,7 +37,7 @@ pub enum Exit {
 
 /// The exit codes as `--help` lists them.
 pub(super) const HELP: &str = "Exit codes: 0 complete, 1 unexpected, 2 arguments or pipeline file, 3 storage, \
-4 credentials, quota, a model out of reach or no sandbox, 5 too many rejected or nothing made, 6 source ended early, \
+4 credentials, quota, a model or a program that cannot be used, 5 too many rejected or nothing made, 6 source ended early, \
 7 budget used up, 8 a test of a pipeline failed, 75 interrupted and resumable.";
 
 impl From<Exit> for ExitCode {

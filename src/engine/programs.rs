@@ -90,7 +90,7 @@ impl ProgramRun<'_> {
     pub(crate) async fn perform(&self) -> Result<EndedProgram<'_>, Halt> {
         let slot = self.unit.pool.slot().await;
         let begin = Instant::now();
-        let ended = self.unit.pool.run(self.program, slot).await;
+        let ended = self.unit.pool.run(self.program, slot, |line| self.unit.stage.is_answer(line)).await;
         let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.worked.fetch_add(took, Relaxed);
         ended.map_err(|error| self.unit.fatal(error))

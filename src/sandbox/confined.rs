@@ -55,6 +55,8 @@ pub(super) struct PreparedProgram {
     pub(super) command: Command,
     pub(super) input: Vec<u8>,
     pub(super) word: String,
+    /// What it may read besides the system.
+    readable: Vec<PathBuf>,
     /// Its work folder, if that is on a disk.
     folder: Option<TempDir>,
     /// The group in which its memory is counted, where there can be one.
@@ -117,7 +119,8 @@ pub(super) fn prepare(
     };
     let group = MemoryGroup::new(job.limits.memory);
     let command = group.as_ref().map(|group| group.join(&command)).unwrap_or(command);
-    Ok(PreparedProgram { command, input, word: job.word, folder, group, killable: place != Place::Plain })
+    let (word, readable) = (job.word, job.readable);
+    Ok(PreparedProgram { command, input, word, readable, folder, group, killable: place != Place::Plain })
 }
 
 /// The command that starts our own program as a step of the sandbox.
@@ -167,9 +170,9 @@ fn readable(program: &Program, path: &Path) -> Result<Vec<PathBuf>, SandboxError
         readable.push(path.clone());
     }
     readable.retain(|path| !command::is_of_system(path));
-    // A folder is shown before what lies in it, which otherwise would be hidden again.
+    // What lies in a folder is shown with it.
     readable.sort();
-    readable.dedup();
+    readable.dedup_by(|path, before| path == before || (before.is_dir() && path.starts_with(before)));
     Ok(readable)
 }
 
@@ -193,7 +196,7 @@ pub(super) async fn run(sandbox: &Sandbox, program: &Program) -> Result<ProgramO
     let (mut running, pipes) = Running::start_confined(prepared.command, keeping, prepared.killable).await?;
     let Pipes { mut stdin, stdout, stderr } = pipes;
     let mut output = ProgramOutput::default();
-    let input = prepared.input;
+    let (input, readable) = (prepared.input, prepared.readable);
     let feed = async move {
         // The program need not read its input.
         let _ = stdin.write_all(&input).await;
@@ -226,7 +229,7 @@ pub(super) async fn run(sandbox: &Sandbox, program: &Program) -> Result<ProgramO
         (Err(_), _) => (ProgramStatus::Timeout, ProgramReport::default()),
         // Whatever ended the sandbox, the program was running.
         (Ok(Ok(_)), None) => (ProgramStatus::Crashed, ProgramReport::default()),
-        (Ok(Ok(_)), Some(report)) => (verdict::status(&report, &output.stderr), report),
+        (Ok(Ok(_)), Some(report)) => (verdict::status(&report, &output.stderr, &readable), report),
     };
     Ok(verdict::outcome(status, &report, start, output))
 }
@@ -254,7 +257,7 @@ pub(super) async fn start_worker(sandbox: &Sandbox, program: &Program) -> Result
             false => SandboxError::new("the sandbox of a worker did not start in time"),
         });
     }
-    Ok(Worker::new(running, pipes, program.limits, Some(prepared.word)))
+    Ok(Worker::new(running, pipes, program.limits, Some((prepared.word, prepared.readable))))
 }
 
 /// Reads as many bytes as the expected line has, or up to the end of another.

@@ -75,7 +75,9 @@ const MESSAGES: [(ProgramStatus, &[&str]); 5] = [
 const PARTLY_SHOWN: [&str; 6] = ["/", "/dev", "/dev/shm", "/etc", "/proc", "/tmp"];
 
 /// How a program ended.
-pub(super) fn status(report: &ProgramReport, stderr: &[u8]) -> ProgramStatus {
+///
+/// `readable` is what it was given to read besides the system.
+pub(super) fn status(report: &ProgramReport, stderr: &[u8], readable: &[PathBuf]) -> ProgramStatus {
     if let Some(broken) = report.broken {
         return broken;
     }
@@ -84,27 +86,29 @@ pub(super) fn status(report: &ProgramReport, stderr: &[u8]) -> ProgramStatus {
         (Some(SIGXFSZ), _) => ProgramStatus::TooMuchOutput,
         (Some(SIGSYS), _) => ProgramStatus::Denied,
         // What a runtime does when it has no more memory.
-        (Some(SIGABRT | SIGTRAP), _) => {
-            told(stderr).filter(|told| *told == ProgramStatus::OutOfMemory).unwrap_or(ProgramStatus::Crashed)
-        }
+        (Some(SIGABRT | SIGTRAP), _) => told(stderr, readable)
+            .filter(|told| *told == ProgramStatus::OutOfMemory)
+            .unwrap_or(ProgramStatus::Crashed),
         (Some(_), _) => ProgramStatus::Crashed,
         (None, Some(0)) => ProgramStatus::Finished,
         // As shells report a signal of what they ran.
         (None, Some(code)) if code == 128 + SIGXFSZ => ProgramStatus::TooMuchOutput,
         (None, Some(code)) if code == 128 + SIGXCPU => ProgramStatus::CpuTime,
-        (None, _) => told(stderr).unwrap_or(ProgramStatus::Failed),
+        (None, _) => told(stderr, readable).unwrap_or(ProgramStatus::Failed),
     }
 }
 
 /// The kind of failure that the end of standard error tells of.
-fn told(stderr: &[u8]) -> Option<ProgramStatus> {
+fn told(stderr: &[u8], readable: &[PathBuf]) -> Option<ProgramStatus> {
     let end = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(LOOKED_AT)..]);
     let found = MESSAGES.iter().find(|(_, texts)| texts.iter().any(|text| end.contains(text)));
-    found.map(|(status, _)| *status).or_else(|| names_hidden_file(&end).then_some(ProgramStatus::Denied))
+    found
+        .map(|(status, _)| *status)
+        .or_else(|| names_hidden_file(&end, readable).then_some(ProgramStatus::Denied))
 }
 
 /// Whether a message says that a file is not there which only the sandbox hides.
-fn names_hidden_file(message: &str) -> bool {
+fn names_hidden_file(message: &str, readable: &[PathBuf]) -> bool {
     if !["No such file or directory", "ENOENT", "not found"].iter().any(|text| message.contains(text)) {
         return false;
     }
@@ -115,7 +119,9 @@ fn names_hidden_file(message: &str) -> bool {
         _ => word.to_owned(),
     });
     words.filter(|word| word.len() > 1 && word.starts_with('/')).map(PathBuf::from).any(|path| {
-        let shown = command::is_of_system(&path) || path.starts_with(WORK_FOLDER);
+        let shown = command::is_of_system(&path)
+            || path.starts_with(WORK_FOLDER)
+            || readable.iter().any(|readable| path.starts_with(readable));
         // A new file has only a folder that is there.
         let folder =
             path.parent().filter(|folder| !PARTLY_SHOWN.iter().any(|shown| *folder == Path::new(shown)));
@@ -161,11 +167,16 @@ mod tests {
             ("AssertionError", ProgramStatus::Failed),
         ];
         for (stderr, expected) in cases {
-            assert_eq!(status(&failed, stderr.as_bytes()), expected, "{stderr}");
+            assert_eq!(status(&failed, stderr.as_bytes(), &[]), expected, "{stderr}");
         }
+        // The traceback of a script that it may read.
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+        let stderr = format!("File \"{}\", line 3\nKeyError: 'word not found'\n", script.display());
+        assert_eq!(status(&failed, stderr.as_bytes(), &[]), ProgramStatus::Denied);
+        assert_eq!(status(&failed, stderr.as_bytes(), &[script]), ProgramStatus::Failed);
         let finished = ProgramReport { exit_code: Some(0), ..ProgramReport::default() };
-        assert_eq!(status(&finished, b"MemoryError"), ProgramStatus::Finished);
+        assert_eq!(status(&finished, b"MemoryError", &[]), ProgramStatus::Finished);
         let broken = ProgramReport { broken: Some(ProgramStatus::CpuTime), ..finished };
-        assert_eq!(status(&broken, b""), ProgramStatus::CpuTime);
+        assert_eq!(status(&broken, b"", &[]), ProgramStatus::CpuTime);
     }
 }

@@ -3,6 +3,7 @@
 //! What it writes to standard error is read while a line is answered; the end of it is part of the outcome when the
 //! worker dies.
 
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use super::{ProgramLimits, ProgramOutcome, ProgramStatus, SandboxError};
 const BUFFER: usize = 64 << 10;
 /// Bytes kept of the end of standard error.
 const KEPT: usize = 8 << 10;
+/// The time for a worker's first line beyond that for every other.
+const LOADING: Duration = Duration::from_secs(30);
 /// How long a worker that closed its output may take to end.
 const ENDING: Duration = Duration::from_millis(500);
 
@@ -33,8 +36,10 @@ pub struct Worker {
     answer: Vec<u8>,
     errors: Vec<u8>,
     over: bool,
-    /// The word of the report, if there is one.
-    word: Option<String>,
+    /// Whether it was asked before.
+    is_loaded: bool,
+    /// The word of the report of a confined worker, and what it may read besides the system.
+    confined: Option<(String, Vec<PathBuf>)>,
 }
 
 /// What came of sending a line.
@@ -67,7 +72,12 @@ impl WorkerEnd {
 }
 
 impl Worker {
-    pub(super) fn new(running: Running, pipes: Pipes, limits: ProgramLimits, word: Option<String>) -> Self {
+    pub(super) fn new(
+        running: Running,
+        pipes: Pipes,
+        limits: ProgramLimits,
+        confined: Option<(String, Vec<PathBuf>)>,
+    ) -> Self {
         Self {
             running,
             stdin: pipes.stdin,
@@ -78,7 +88,8 @@ impl Worker {
             answer: Vec::new(),
             errors: Vec::new(),
             over: false,
-            word,
+            is_loaded: false,
+            confined,
         }
     }
 
@@ -86,6 +97,11 @@ impl Worker {
     /// while idle is to be replaced without blaming the next record.
     pub fn is_ready(&mut self) -> bool {
         !self.over && self.stdout.fill_buf().now_or_never().is_none()
+    }
+
+    /// Whether it has written something since its last answer.
+    pub fn has_written_unasked(&mut self) -> bool {
+        matches!(self.stdout.fill_buf().now_or_never(), Some(Ok(unasked)) if !unasked.is_empty())
     }
 
     /// Sends a line, without its line end, and waits for the answer: an outcome with status `finished` and the line as
@@ -99,7 +115,10 @@ impl Worker {
         self.request.clear();
         self.request.extend_from_slice(line);
         self.request.push(b'\n');
-        let exchange = tokio::time::timeout(self.limits.timeout, self.exchange()).await;
+        // A worker loads what it needs before it reads its first line.
+        let loading = if self.is_loaded { Duration::ZERO } else { LOADING };
+        let exchange = tokio::time::timeout(self.limits.timeout + loading, self.exchange()).await;
+        self.is_loaded = true;
         let end = match exchange {
             Ok(LineReply::Answered) if self.stdout.buffer().is_empty() => {
                 let output = ProgramOutput { stdout: self.answer.clone(), stderr: Vec::new() };
@@ -174,7 +193,7 @@ impl Worker {
     /// The end of a confined worker, as it was reported.
     #[cfg(target_os = "linux")]
     fn reported_end(&mut self) -> Result<Option<WorkerEnd>, SandboxError> {
-        let Some(word) = &self.word else { return Ok(None) };
+        let Some((word, readable)) = &self.confined else { return Ok(None) };
         let (_, report) = super::job::take_report(&mut self.errors, word);
         if self.running.is_over_memory() {
             return Ok(Some(WorkerEnd::of(ProgramStatus::OutOfMemory)));
@@ -184,7 +203,7 @@ impl Worker {
         if report.error.is_some() {
             return Err(super::confined::not_started(Some(report), &self.errors));
         }
-        let status = match super::verdict::status(&report, &self.errors) {
+        let status = match super::verdict::status(&report, &self.errors, readable) {
             ProgramStatus::Finished => ProgramStatus::Failed,
             status => status,
         };

@@ -15,6 +15,12 @@ pub trait RunPrograms: Send + Sync {
     /// The programs for one record; each is journaled on its own. For workers, `stdin` is the line that is sent.
     fn programs(&self, record: &Record) -> Result<Vec<Program>, StageError>;
 
+    /// Whether a worker's line can be the answer to what it was sent. A worker that wrote something else is replaced: what it
+    /// writes next may be the answer to an earlier line.
+    fn is_answer(&self, _line: &str) -> bool {
+        true
+    }
+
     /// Stores the outcomes, which are in the order of the programs, and returns what becomes of the record.
     fn accept(
         &self,

@@ -46,7 +46,7 @@ pub(super) struct Exec {
     #[serde(default)]
     files: BTreeMap<String, String>,
     /// The JSON schema of what the program writes to standard output: one JSON value, with `mode: worker` on one line.
-    /// The properties of an object become fields of the record. A program that fails, or whose output does not match,
+    /// The properties that the schema declares become fields of the record; others are left out. A program that fails, or whose output does not match,
     /// rejects the record.
     #[serde(default)]
     output: Option<Value>,
@@ -54,7 +54,8 @@ pub(super) struct Exec {
     /// outcome is stored, however the program ended; `exec` by default.
     #[serde(default)]
     into: Option<String>,
-    /// The most seconds that a program may take; for a worker, the most for one record.
+    /// The most seconds that a program may take; for a worker, the most for one record. The first one may take half a
+    /// minute longer, in which a worker loads what it needs.
     #[serde(default = "timeout")]
     timeout: f64,
     /// With `mode: process`, the most seconds of processor time, of all processes of the program together.
@@ -73,7 +74,8 @@ pub(super) struct Exec {
     /// Whether the program may use the network.
     #[serde(default)]
     network: bool,
-    /// Files and folders of the project that the program may read, besides those that its arguments name.
+    /// Files and folders of the project that the program may read, besides those that its arguments name. The content of
+    /// files, but not of folders, is part of the run's identity.
     #[serde(default)]
     read: Vec<String>,
     /// Environment variables of the program. It inherits none of ours, so that no key reaches it.
@@ -122,11 +124,14 @@ pub(in crate::stages) fn workers() -> Concurrency {
     Concurrency::Auto
 }
 
-const OUTCOME: ProducedField = ProducedField::named_by(
+/// The field of an outcome, unless `into` names another.
+const OUTCOME: &str = "exec";
+
+const OUTCOME_FIELD: ProducedField = ProducedField::named_by(
     "into",
-    "exec",
+    "FIELD",
     runner::outcome_type,
-    "Without `output`: the outcome, with `status` (`finished`, `failed`, `crashed`, `timeout`, `cpu_time`, \
+    "Without `output`: the outcome, in `exec` by default, with `status` (`finished`, `failed`, `crashed`, `timeout`, `cpu_time`, \
      `out_of_memory`, `too_much_output`, `too_many_processes`, `network` or `denied`), `exit_code` and `signal` (or null), \
      `stdout`, `stderr`, `seconds` and `peak_memory` in bytes.",
 );
@@ -142,7 +147,7 @@ impl StageDescription for Exec {
             FieldType::any,
             "With `output`: each property that the schema declares, unless `into` names a field for the whole value.",
         ),
-        OUTCOME,
+        OUTCOME_FIELD,
     ];
     const EXAMPLE: &'static str = r#"name: exec-example
 stages:

@@ -97,28 +97,42 @@ fn result_type() -> FieldType {
             field("pass_rate", FieldType::number()),
             field("seconds", FieldType::number()),
             field("peak_memory", FieldType::integer()),
-            field("code", FieldType::text().or_null()),
+            field("code", code_type()),
         ],
         false,
     )
 }
 
-const TEST_RUN: ProducedField = ProducedField::named_by(
-    "into",
-    "test_run",
-    result_type,
-    "The result: `per_test`, for each test `passed`, `failed` (a check was false), `error` (an exception, code that does \
-     not parse, a program that ended before its test had or was stopped, a test that checks nothing), `timeout` or \
-     `out_of_memory`; `messages`, for each test in one line why it did not pass, or an empty text; `passed` and `total`, \
-     their numbers; `pass_rate`, the share of the given tests that passed; `seconds`, of all tests together; \
-     `peak_memory`, the most bytes that one of them used; `code`, as it was found in the answer, or null.",
-);
+/// The fields in the one that `into` names.
+const MAKES: &[ProducedField] = &[
+    ProducedField::new(
+        "test_run.per_test",
+        FieldType::texts,
+        "For each test: `passed`, `failed` (a check was false), `error` (an exception, code that does not parse, a program \
+         that ended before its test had or was stopped, a test that checks nothing), `timeout` or `out_of_memory`.",
+    ),
+    ProducedField::new(
+        "test_run.messages",
+        FieldType::texts,
+        "For each test in one line why it did not pass, or an empty text.",
+    ),
+    ProducedField::new("test_run.passed", FieldType::integer, "The number of tests that passed."),
+    ProducedField::new("test_run.total", FieldType::integer, "The number of tests that were given."),
+    ProducedField::new("test_run.pass_rate", FieldType::number, "The share of the given tests that passed."),
+    ProducedField::new("test_run.seconds", FieldType::number, "The time of all tests together."),
+    ProducedField::new("test_run.peak_memory", FieldType::integer, "The most bytes that one of them used."),
+    ProducedField::new("test_run.code", code_type, "The code as it was found in the answer, or null."),
+];
+
+fn code_type() -> FieldType {
+    FieldType::text().or_null()
+}
 
 impl StageDescription for RunTests {
     const NAME: &'static str = "run_tests";
     const ROLE: Role = Role::Transform;
     const PURPOSE: &'static str = "Runs the tests of a record on its code, each in a process and sandbox of its own, and stores which passed.";
-    const MAKES: &'static [ProducedField] = &[TEST_RUN];
+    const MAKES: &'static [ProducedField] = MAKES;
     const EXAMPLE: &'static str = r#"name: run-tests-example
 stages:
   - generate: {count: 2}
@@ -147,7 +161,7 @@ impl StageConfig for RunTests {
         };
         exec::check::check_limits(context, &limits);
         exec::check::readable_paths(context, &self.read);
-        context.makes_named(&TEST_RUN, &self.into);
+        context.makes_as(&self.into, result_type());
         context.keeps_items();
     }
 

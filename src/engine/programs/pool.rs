@@ -10,6 +10,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::sandbox::{Program, ProgramOutcome, Sandbox, SandboxError, Worker};
 use crate::stage::ProgramSettings;
 
+/// Why a run stops whose worker may have given answers to the wrong records.
+const UNASKED: &str = "a worker wrote a line that nobody asked for, so earlier answers may belong to other records; hint: it \
+                       writes exactly one line for each that it reads, and logs to standard error";
+
 /// The slots and workers of a stage.
 pub(crate) struct ProgramPool {
     sandbox: Sandbox,
@@ -60,37 +64,57 @@ impl ProgramPool {
         &'a self,
         program: &Program,
         slot: Option<SemaphorePermit<'a>>,
+        is_answer: impl Fn(&str) -> bool,
     ) -> Result<EndedProgram<'a>, SandboxError> {
         match &self.worker {
             None => Ok(EndedProgram { outcome: self.sandbox.run(program).await?, slot }),
             // A worker answers the next line while the answer to this one is journaled.
-            Some(worker) => {
-                Ok(EndedProgram { outcome: self.ask_worker(worker, &program.stdin).await?, slot: None })
-            }
+            Some(worker) => Ok(EndedProgram {
+                outcome: self.ask_worker(worker, &program.stdin, is_answer).await?,
+                slot: None,
+            }),
         }
     }
 
-    async fn ask_worker(&self, program: &Program, line: &[u8]) -> Result<ProgramOutcome, SandboxError> {
-        // Those that died while they were idle are dropped.
-        let used = std::iter::from_fn(|| self.idle().pop())
-            .find_map(|mut worker| worker.is_ready().then_some(worker));
-        if let Some(mut worker) = used {
+    /// Has a worker answer a line. `is_answer` tells whether what it wrote can be the answer.
+    async fn ask_worker(
+        &self,
+        program: &Program,
+        line: &[u8],
+        is_answer: impl Fn(&str) -> bool,
+    ) -> Result<ProgramOutcome, SandboxError> {
+        if let Some(mut worker) = self.idle_worker()? {
             let outcome = worker.answer(line).await?;
-            if outcome.is_finished() {
-                self.idle().push(worker);
-                return Ok(outcome);
-            }
             // A worker may end itself after some lines, which says nothing about this one: a fresh one decides.
-            if outcome.exit_code != Some(0) {
+            if outcome.is_finished() || outcome.exit_code != Some(0) {
+                self.keep(worker, &outcome, is_answer);
                 return Ok(outcome);
             }
         }
         let mut worker = self.sandbox.start_worker(program).await?;
         let outcome = worker.answer(line).await?;
-        if outcome.is_finished() {
+        self.keep(worker, &outcome, is_answer);
+        Ok(outcome)
+    }
+
+    /// Takes a worker that waits for a line. Those that died while they were idle are dropped.
+    fn idle_worker(&self) -> Result<Option<Worker>, SandboxError> {
+        loop {
+            let Some(mut worker) = self.idle().pop() else { return Ok(None) };
+            if worker.is_ready() {
+                return Ok(Some(worker));
+            }
+            if worker.has_written_unasked() {
+                return Err(SandboxError { message: UNASKED.to_owned() });
+            }
+        }
+    }
+
+    /// Keeps a worker for the next line, unless it has ended or may be out of step.
+    fn keep(&self, worker: Worker, outcome: &ProgramOutcome, is_answer: impl Fn(&str) -> bool) {
+        if outcome.is_finished() && is_answer(&outcome.stdout) {
             self.idle().push(worker);
         }
-        Ok(outcome)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Worker>> {

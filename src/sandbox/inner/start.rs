@@ -34,7 +34,7 @@ fn become_limited_and_start(job: &Job) -> Result<(Pid, i32), String> {
     prctl::set_no_new_privs().map_err(failed)?;
     let landlock = files::restrict(job)?;
     limits::apply(job)?;
-    system_calls::restrict(job.network, job.place)?;
+    system_calls::restrict(job)?;
     // From here on, whatever happens is the program's doing, unless the report says that it did not start.
     eprint_start(job)?;
     let child = command.spawn().map_err(|error| format!("cannot start the program `{program}`: {error}"))?;

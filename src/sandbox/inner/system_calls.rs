@@ -11,7 +11,7 @@ use seccompiler::{
     SeccompFilter, SeccompRule, apply_filter,
 };
 
-use crate::sandbox::job::Place;
+use crate::sandbox::job::{Job, Place};
 
 /// Calls that act on other processes, on the machine, or on parts of the kernel that few programs need and that have
 /// had many holes.
@@ -31,6 +31,8 @@ const REFUSED: &[c_long] = &[
     libc::SYS_fsopen,
     libc::SYS_fspick,
     libc::SYS_init_module,
+    // Its queues are those of the whole machine.
+    libc::SYS_io_setup,
     libc::SYS_kcmp,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
@@ -44,6 +46,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_perf_event_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pivot_root,
@@ -104,21 +107,68 @@ const X32: c_long = 0x4000_0000;
 #[cfg(target_arch = "x86_64")]
 const X32_REFUSED: [c_long; 4] = [X32 + 521, X32 + 539, X32 + 540, X32 + 528];
 
+/// Calls that change what landlock knows nothing of: rights, owners, times and attributes of files. Refused where the
+/// program is the user whose files it could reach by them.
+const ATTRIBUTES: &[c_long] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fremovexattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_setxattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    libc::SYS_utimensat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+];
+
+/// Calls that are newer than the table of the library; their numbers are the same everywhere.
+const FCHMODAT2: c_long = 452;
+const SETXATTRAT: c_long = 463;
+const REMOVEXATTRAT: c_long = 466;
+const OPEN_TREE_ATTR: c_long = 467;
+
 type SystemCallRules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// Restricts this thread and all that it starts. Calls of another architecture than ours kill.
-pub(super) fn restrict(network: bool, place: Place) -> Result<(), String> {
+pub(super) fn restrict(job: &Job) -> Result<(), String> {
     let failed = |error: String| format!("cannot restrict system calls: {error}");
-    let filters = filters(network, place).map_err(|error| failed(error.to_string()))?;
+    let is_owner = job.place == Place::Plain && job.uid.is_none();
+    let filters = filters(job.network, job.place, is_owner).map_err(|error| failed(error.to_string()))?;
     for filter in filters {
         apply_filter(&filter).map_err(|error| failed(error.to_string()))?;
     }
     Ok(())
 }
 
-fn filters(network: bool, place: Place) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+/// The filters of a program; `is_owner` if it runs as a user who owns files elsewhere.
+fn filters(
+    network: bool,
+    place: Place,
+    is_owner: bool,
+) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+    let mut refused = refused()?;
+    if is_owner {
+        refused.extend(ATTRIBUTES.iter().map(|call| (*call, Vec::new())));
+    }
     let filters = [
-        (refused()?, libc::EPERM),
+        (refused, libc::EPERM),
         (ABSENT.iter().map(|call| (*call, Vec::new())).collect(), libc::ENOSYS),
         // Not `EPERM`: the message then says that the network is down, by which the outcome is recognized.
         (sockets(network, place)?, libc::ENETDOWN),
@@ -193,7 +243,7 @@ mod tests {
         let cases =
             [(false, Place::Plain), (true, Place::Plain), (false, Place::Prepared), (true, Place::Prepared)];
         for (network, place) in cases {
-            let filters = filters(network, place).unwrap();
+            let filters = filters(network, place, network).unwrap();
             assert!(filters.iter().all(|filter| filter.len() > 5 && filter.len() < 2000));
         }
     }

@@ -45,7 +45,12 @@ pub(in crate::stages) fn readable_paths(context: &mut CheckContext<'_>, paths: &
         let at = format!("/read/{index}");
         let Some(path) = context.render(&at, path) else { continue };
         match Path::new(&path).exists() {
-            true => found.extend(std::path::absolute(&path)),
+            true => {
+                if Path::new(&path).is_file() {
+                    context.depends_on(&path);
+                }
+                found.extend(std::path::absolute(&path));
+            }
             false => {
                 context.problem(&at, format!("`{path}` does not exist"));
                 context.hint_if_missing(&path);
@@ -64,7 +69,7 @@ pub(in crate::stages) fn check_program(context: &mut CheckContext<'_>, at: &str,
         Err(error) => error,
     };
     let hint = match &error {
-        CommandError::NotFound(name) if name.contains(' ') => {
+        _ if program.contains(' ') => {
             Some("each argument is an element of the list; no shell takes it apart".to_owned())
         }
         CommandError::NotFound(_) => Some("install it, or write its path".to_owned()),
@@ -126,11 +131,17 @@ impl Exec {
                     _ => None,
                 },
             };
-            if let Some(text) = text
-                && let Argument::Path(path) = Argument::of(&text)
-                && path.is_file()
-            {
-                context.depends_on(&text);
+            let Some(text) = text else { continue };
+            match Argument::of(&text) {
+                Argument::Path(path) if path.is_file() => context.depends_on(&text),
+                Argument::Text(text) if names_script(&text) && !self.files.contains_key(&text) => {
+                    context.warning(
+                        &at,
+                        format!("there is no file `{text}`: the program gets the name as it is"),
+                    );
+                    context.hint_if_missing(&text);
+                }
+                _ => {}
             }
         }
     }
@@ -159,7 +170,7 @@ impl Exec {
     /// Declares the fields that the stage sets.
     fn declare_fields(&self, context: &mut CheckContext<'_>) {
         let Some(output) = &self.output else {
-            let name = self.into.as_deref().unwrap_or(OUTCOME.name);
+            let name = self.into.as_deref().unwrap_or(OUTCOME);
             context.makes_as(name, runner::outcome_type());
             return;
         };
@@ -188,10 +199,19 @@ impl Exec {
                 .hint("name a field for the whole value with `into`");
         }
         kind.fields().for_each(|(name, kind)| context.makes_as(name, kind.clone()));
-        if schema.is_open() {
+        if kind.fields().next().is_none() {
             context.may_have_other_fields();
         }
     }
+}
+
+/// Whether an argument looks like the path of a script.
+fn names_script(argument: &str) -> bool {
+    let ending = Path::new(argument).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let is_word = argument.chars().all(|c| c.is_alphanumeric() || "._-/".contains(c));
+    is_word
+        && !argument.starts_with('-')
+        && ["py", "sh", "js", "mjs", "ts", "rb", "pl", "R", "jl"].contains(&ending)
 }
 
 /// Whether a path stays inside the folder that it is relative to.

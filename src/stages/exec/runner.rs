@@ -18,6 +18,8 @@ use crate::template::Template;
 
 /// The most characters of standard error in a message.
 const SHOWN: usize = 600;
+/// The longest argument that Linux passes to a program.
+const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
 
 /// The type of an outcome that is stored as a field.
 pub(super) fn outcome_type() -> FieldType {
@@ -46,6 +48,8 @@ pub(super) struct Runner {
     stdin: Option<Template>,
     files: Vec<(String, Template)>,
     schema: Option<AnswerSchema>,
+    /// The properties that the schema declares.
+    declared: Vec<String>,
     into: Option<String>,
     workers: Concurrency,
     sandbox: SandboxMode,
@@ -95,6 +99,7 @@ impl Runner {
             input: options.input.as_ref().map(|input| input.build(context)).transpose()?,
             stdin: options.stdin.as_ref().map(|stdin| context.template(stdin)).transpose()?,
             files,
+            declared: schema.iter().flat_map(declared_by).collect(),
             schema,
             into: options.into.clone(),
             workers: options.workers,
@@ -133,7 +138,11 @@ impl Runner {
         schema.check(&value).map_err(|message| invalid(format!("the output of the program: {message}")))?;
         match (&self.into, value) {
             (Some(into), value) => record.set(into, value),
-            (None, Value::Object(properties)) => record.fields.extend(properties),
+            (None, Value::Object(properties)) => {
+                let declared =
+                    |name: &str| self.declared.is_empty() || self.declared.iter().any(|one| one == name);
+                record.fields.extend(properties.into_iter().filter(|(name, _)| declared(name)));
+            }
             (None, _) => return Err(invalid("the output of the program is no JSON object".to_owned())),
         }
         Ok(())
@@ -165,11 +174,17 @@ impl RunPrograms for Runner {
                 ArgumentPart::Rendered(template) => template.render(record)?,
             });
         }
+        check_arguments(&command)?;
         let mut files = BTreeMap::new();
         for (path, content) in &self.files {
             files.insert(path.clone(), content.render(record)?.into_bytes());
         }
         Ok(vec![Program { command, stdin, files, ..self.program.clone() }])
+    }
+
+    fn is_answer(&self, line: &str) -> bool {
+        let Some(schema) = &self.schema else { return true };
+        serde_json::from_str(line.trim()).is_ok_and(|value| schema.is_met_by(&value))
     }
 
     fn accept(
@@ -181,11 +196,46 @@ impl RunPrograms for Runner {
             return Err(StageError::new("exec", "the program has no outcome"));
         };
         match &self.schema {
-            None => record.set(self.into.as_deref().unwrap_or(OUTCOME.name), to_json(outcome)),
-            Some(_) if !outcome.is_finished() => return Err(failure(&outcome)),
-            Some(schema) => self.store(record, schema, &outcome.stdout)?,
+            None => record.set(self.into.as_deref().unwrap_or(OUTCOME), to_json(outcome)),
+            Some(_) if !outcome.is_finished() => return Err(failure(&outcome, self.is_worker)),
+            Some(schema) => {
+                let replaced = outcome.stdout.contains(char::REPLACEMENT_CHARACTER);
+                // Bytes that are no text arrive as this character, which a program may also have been given.
+                if replaced
+                    && !String::from_utf8_lossy(&self.stdin(record)?).contains(char::REPLACEMENT_CHARACTER)
+                {
+                    return Err(StageError::new("output", "the output of the program is not UTF-8"));
+                }
+                self.store(record, schema, &outcome.stdout)?;
+            }
         }
         Ok(TransformOutput::Pass)
+    }
+}
+
+fn declared_by(schema: &AnswerSchema) -> Vec<String> {
+    schema.kind().fields().map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Reports arguments that no program can be given, which would say nothing about the program.
+fn check_arguments(command: &[String]) -> Result<(), StageError> {
+    let wrong = |message: String| Err(StageError::new("command", message));
+    let hint = "pass the text by `input`, `stdin` or `files`";
+    for argument in command {
+        if argument.contains('\0') {
+            return wrong(format!("an argument contains a NUL character; hint: {hint}"));
+        }
+        if argument.len() > LONGEST_ARGUMENT {
+            let length = argument.len();
+            return wrong(format!(
+                "an argument has {length} bytes, of which {LONGEST_ARGUMENT} can be passed; hint: {hint}"
+            ));
+        }
+    }
+    let all: usize = command.iter().map(String::len).sum();
+    match all > 8 * LONGEST_ARGUMENT {
+        true => wrong(format!("the arguments have {all} bytes together; hint: {hint}")),
+        false => Ok(()),
     }
 }
 
@@ -227,7 +277,11 @@ impl NamedFiles {
             }
         }
         for path in &options.read {
-            readable.extend(std::path::absolute(context.render(path)?));
+            let path = context.render(path)?;
+            if std::path::Path::new(&path).is_file() {
+                key.push(InputFile::read(&path).hash);
+            }
+            readable.extend(std::path::absolute(path));
         }
         Ok(Self { program, arguments, readable, key: key.join(" ") })
     }
@@ -244,11 +298,23 @@ fn limits(options: &Exec) -> ProgramLimits {
 }
 
 /// The error of a record whose program did not finish. Its class is the status.
-fn failure(outcome: &ProgramOutcome) -> StageError {
+fn failure(outcome: &ProgramOutcome, is_worker: bool) -> StageError {
     let how = match (outcome.status, outcome.exit_code, outcome.signal) {
         (ProgramStatus::Failed, Some(code), _) => format!("the program ended with exit code {code}"),
         (ProgramStatus::Crashed, _, Some(signal)) => format!("the program was ended by signal {signal}"),
+        (ProgramStatus::Timeout, ..) if is_worker => {
+            format!("the worker did not answer in {:.1} s; does it flush each line?", outcome.seconds)
+        }
         (ProgramStatus::Timeout, ..) => format!("the program took longer than {:.1} s", outcome.seconds),
+        (ProgramStatus::Failed, ..) => "the program failed".to_owned(),
+        (ProgramStatus::Crashed, ..) => "the program was ended by a signal".to_owned(),
+        (ProgramStatus::Network | ProgramStatus::Denied, code, _) => {
+            let code = code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
+            format!(
+                "the program ended{code}, as the sandbox refused it something ({})",
+                outcome.status.name()
+            )
+        }
         (status, ..) => format!("the program was stopped: {}", status.name().replace('_', " ")),
     };
     let stderr = outcome.stderr.trim();

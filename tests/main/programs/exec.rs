@@ -245,3 +245,91 @@ fn a_program_in_the_sandbox_reads_the_project_and_writes_elsewhere() {
     assert!(stdout.starts_with("14 ['here']\n"), "{ran}");
     assert!(stdout.contains("Read-only") || stdout.contains("Permission denied"), "{ran}");
 }
+
+/// A project whose worker answers 30 rows by the shell lines `body`, which see each row as `$line`.
+fn worker_project(body: &str) -> TempDir {
+    let topics: Vec<String> = (0..30).map(|row| format!("topic {row:02}")).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let exec = format!(
+        "{{command: [sh, worker.sh], mode: worker, workers: 1, timeout: 20, input: [topic], output: {SCORE}, sandbox: off}}"
+    );
+    let dir = project_of(&topics, &exec);
+    std::fs::write(dir.path().join("worker.sh"), format!("while read -r line; do {body}; done\n")).unwrap();
+    dir
+}
+
+/// The number at the end of a topic.
+const NUMBER: &str = "n=$(echo \"$line\" | tr -cd 0-9 | sed 's/^0//')";
+
+#[test]
+fn a_worker_that_is_out_of_step_gives_no_record_the_answer_to_another() {
+    let dir = worker_project(&format!("{NUMBER}; echo scoring $n; echo \"{{\\\"score\\\": $n}}\""));
+    synthmill(dir.path(), &RUN, 5);
+    for line in lines(&dir, "out.jsonl") {
+        let number: i64 = line["topic"].as_str().unwrap()[6..].parse().unwrap();
+        assert_eq!(line["score"], json!(number), "{line}");
+    }
+    assert!(
+        lines(&dir, "rejected.jsonl")
+            .iter()
+            .all(|line| line["class"] == "output" || line["class"] == "failed")
+    );
+}
+
+#[test]
+fn a_line_that_nobody_asked_for_stops_the_run() {
+    // The second line comes when the first has been taken for the answer.
+    let late = "if [ $n = 7 ]; then sleep 0.2; echo '{\"score\": 99}'; touch late; sleep 5; fi";
+    let dir = worker_project(&format!("{NUMBER}; echo \"{{\\\"score\\\": $n}}\"; {late}"));
+    let yaml = std::fs::read_to_string(dir.path().join("p.yaml")).unwrap();
+    // All others are sent only when that has been written.
+    let wait = "- exec: {id: wait, command: [sh, -c, 'case $1 in *07) ;; *) until [ -e \"$LATE\" ]; do sleep 0.01; done ;; esac', \
+                sh, \"{{ topic }}\"], workers: 64, env: {LATE: FOLDER/late}, sandbox: off, into: waited}\n  - exec: ";
+    let yaml = yaml.replacen("- exec: ", wait, 1).replace("FOLDER", dir.path().to_str().unwrap());
+    std::fs::write(dir.path().join("p.yaml"), yaml).unwrap();
+    let script = std::fs::read_to_string(dir.path().join("worker.sh")).unwrap();
+    let touch = format!("touch {}/late", dir.path().display());
+    std::fs::write(dir.path().join("worker.sh"), script.replace("touch late", &touch)).unwrap();
+    let said = stderr(&synthmill(dir.path(), &RUN, 4));
+    assert!(said.contains("a worker wrote a line that nobody asked for"), "{said}");
+}
+
+#[test]
+fn a_text_that_cannot_be_an_argument_costs_its_own_record_only() {
+    let long = "x".repeat(140_000);
+    let dir = project_of(&["fine", "a\0b", &long], "{command: [echo, \"{{ topic }}\"], sandbox: off}");
+    synthmill(dir.path(), &RUN, 0);
+    assert_eq!(lines(&dir, "out.jsonl").len(), 1);
+    let rejected = lines(&dir, "rejected.jsonl");
+    assert_eq!(rejected.len(), 2);
+    for line in rejected {
+        assert_eq!(line["class"], "command");
+        assert!(line["message"].as_str().unwrap().contains("hint: pass the text by `input`"), "{line}");
+    }
+}
+
+#[test]
+fn a_virtual_environment_of_the_project_runs_in_the_sandbox() {
+    if let Err(error) = sandbox() {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let exec = "{command: [.venv/bin/python, s.py], mode: worker, input: [topic], output: {type: object, properties: {score: \
+                {type: integer}}}}";
+    let dir = project_of(&["a", "b"], exec);
+    std::fs::create_dir_all(dir.path().join(".venv/bin")).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/python3", dir.path().join(".venv/bin/python3")).unwrap();
+    std::os::unix::fs::symlink("python3", dir.path().join(".venv/bin/python")).unwrap();
+    std::fs::create_dir_all(dir.path().join(".venv/lib")).unwrap();
+    std::fs::write(dir.path().join(".venv/pyvenv.cfg"), "home = /usr/bin\nversion = 3\n").unwrap();
+    // The others must be able to read the project where programs run as an unused user.
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "import sys\nfor line in sys.stdin:\n    print('{\"score\": %d, \"topic\": \"other\"}' % (sys.prefix != \
+                  sys.base_prefix), flush=True)\n";
+    std::fs::write(dir.path().join("s.py"), script).unwrap();
+    synthmill(dir.path(), &RUN, 0);
+    let made = lines(&dir, "out.jsonl");
+    assert_eq!(made.len(), 2);
+    // The program is the environment's, and cannot replace what it does not declare.
+    assert!(made.iter().all(|line| line["score"] == 1 && line["topic"] != "other"), "{made:?}");
+}
